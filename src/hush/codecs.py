@@ -1,0 +1,101 @@
+"""Codecs: data in their own units to x_0 and back. What they measure lives in their buffers, so a
+run stores it beside the weights."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hush.errors import UserError
+
+Batch = Float[Tensor, "batch *event"]
+
+
+class Codec(nn.Module, ABC):
+    """An invertible map between data and the x_0 a process works on."""
+
+    @abstractmethod
+    def fit(self, batches: Iterable[Batch], levels: int | None = None) -> Self:
+        """Measure what is needed on batches of data; `levels` is the number of evenly spaced values
+        between 0 and 1 that the data can take, None when they are continuous."""
+
+    @abstractmethod
+    def encode(self, data: Batch) -> Batch:
+        """Data to x_0."""
+
+    @abstractmethod
+    def decode(self, x_0: Batch) -> Batch:
+        """x_0 to data, held to the range that was measured and to the data's own levels."""
+
+    @abstractmethod
+    def log_det(self, event: tuple[int, ...]) -> float:
+        """log |d x_0 / d data| of a whole event: what turns a density of x_0 into one of data."""
+
+
+class Affine(Codec, ABC):
+    """x_0 = (data - shift)/scale. A subclass says which shift and scale the measured data get."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, value in (("shift", 0.0), ("scale", 1.0), ("low", -math.inf), ("high", math.inf)):
+            self.register_buffer(name, torch.tensor(value, dtype=torch.float64))
+        self.register_buffer("levels", torch.tensor(0))
+
+    @abstractmethod
+    def choose(self, low: float, high: float, mean: float, deviation: float) -> tuple[float, float]:
+        """(shift, scale) for data of this range, mean and standard deviation."""
+
+    def fit(self, batches: Iterable[Batch], levels: int | None = None) -> Self:
+        low, high, count, total, squares = math.inf, -math.inf, 0, 0.0, 0.0
+        for data in batches:
+            data = data.double()
+            low, high = min(low, data.min().item()), max(high, data.max().item())
+            count += data.numel()
+            total += data.sum().item()
+            squares += data.square().sum().item()
+        if not low < high or not math.isfinite(high - low):
+            raise UserError(
+                f"The data range from {low} to {high}: a model needs finite values that differ. "
+                "Check that the files hold what you expect."
+            )
+        mean = total / count
+        deviation = max(squares / count - mean**2, 0.0) ** 0.5
+        shift, scale = self.choose(low, high, mean, deviation)
+        for name, value in (("shift", shift), ("scale", scale), ("low", low), ("high", high)):
+            getattr(self, name).fill_(value)
+        self.levels.fill_(levels or 0)
+        return self
+
+    def encode(self, data: Batch) -> Batch:
+        return ((data.double() - self.shift) / self.scale).to(data.dtype)
+
+    def decode(self, x_0: Batch) -> Batch:
+        data = (x_0.double() * self.scale + self.shift).clamp(self.low, self.high)
+        steps = (self.levels - 1).clamp(min=1)
+        snapped = (data * steps).round() / steps
+        return torch.where(self.levels > 1, snapped, data).to(x_0.dtype)
+
+    def log_det(self, event: tuple[int, ...]) -> float:
+        return -math.prod(event) * math.log(self.scale.item())
+
+
+class Range(Affine):
+    """The data's range to [-1, 1], as DDPM assumes."""
+
+    def choose(self, low: float, high: float, mean: float, deviation: float) -> tuple[float, float]:
+        return 0.5 * (low + high), 0.5 * (high - low)
+
+
+class Standard(Affine):
+    """Mean 0 and standard deviation `deviation`, as EDM assumes (σ_data = 0.5)."""
+
+    def __init__(self, deviation: float = 0.5) -> None:
+        super().__init__()
+        self.deviation = deviation
+
+    def choose(self, low: float, high: float, mean: float, deviation: float) -> tuple[float, float]:
+        return mean, deviation / self.deviation

@@ -1,0 +1,32 @@
+"""Files to batches and back; this room knows no diffusion."""
+
+from hush.data.batches import batches, indices_at, order
+from hush.data.decode import BrokenPicture
+from hush.data.digits import digits
+from hush.data.encoded import EncodedPictures
+from hush.data.images import images
+from hush.data.open import open_source
+from hush.data.options import PictureOptions
+from hush.data.pictures import grid, save, strip
+from hush.data.source import InMemory, Source, Subset, split
+from hush.data.tables import table
+
+__all__ = [
+    "BrokenPicture",
+    "EncodedPictures",
+    "InMemory",
+    "PictureOptions",
+    "Source",
+    "Subset",
+    "batches",
+    "digits",
+    "grid",
+    "images",
+    "indices_at",
+    "open_source",
+    "order",
+    "save",
+    "split",
+    "strip",
+    "table",
+]

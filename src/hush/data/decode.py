@@ -1,0 +1,220 @@
+"""One picture: open it, turn it upright, fit it to a shape, and make numbers of it.
+
+Depth is kept: 8-bit values are v/255, 16-bit grey v/65535, floating point as it is. Colour
+profiles are not applied; Pillow reads 16-bit colour as 8-bit colour.
+"""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from hush.data.options import PictureOptions
+from hush.errors import UserError
+
+# The kinds Pillow may try, and what their files are called. Formats that start other programs
+# (EPS starts Ghostscript) stay out.
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+ENDINGS = (".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg")
+ENDINGS += (".jpg", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff")
+ENDINGS += (".webp",)
+
+_GREY = ("1", "L", "LA", "La", "F", "I")  # and "I;16" in its byte orders
+_ORIENTATION = 0x0112  # the EXIF tag
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
+
+
+class BrokenPicture(UserError):
+    """A picture that cannot be read: which one, and why."""
+
+    def __init__(self, name: str, reason: str, others: int = 0) -> None:
+        more = f", and {others:,} more like it" if others else ""
+        super().__init__(
+            f"{name} cannot be read as a picture: {reason}{more}; "
+            "move it away or pass --skip-broken."
+        )
+        self.name, self.reason = name, reason
+        self.key: object = name  # what the picture is under in `EncodedPictures.broken`
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its picture before any pixel is decoded."""
+
+    size: tuple[int, int]
+    """(height, width) once upright."""
+    grey: bool
+    """Whether it holds no colour."""
+    levels: int | None
+    """Grey levels of [0, 1]; None for floating point."""
+
+
+def header(file: str | BinaryIO, name: str) -> Header:
+    """Read the head of a picture; raises `BrokenPicture`, which calls it `name`."""
+    with _opened(file, name) as image:
+        width, height = image.size
+        # Pillow has already turned the size of a TIFF, but of no other format.
+        if image.format != "TIFF" and _orientation(image) in _SIDEWAYS:
+            width, height = height, width
+        deep = image.mode == "I" or image.mode.startswith("I;16")
+        levels = None if image.mode == "F" else 65536 if deep else 256
+        return Header((height, width), deep or image.mode in _GREY, levels)
+
+
+def decode(
+    file: str | BinaryIO,
+    name: str,
+    shape: tuple[int, int, int],
+    options: PictureOptions,
+    draw: int | None = None,
+) -> np.ndarray:
+    """One picture as float32 (channel, height, width) in [0, 1], fitted to `shape`.
+
+    `draw` is the seed of the random crop and of the flip; None takes the centre, unflipped.
+    Raises `BrokenPicture`, which calls it `name`.
+    """
+    channels, height, width = shape
+    dice = None if draw is None else random.Random(draw)
+    # Drawn in this order whatever the options, so that one option never changes another's draw.
+    across, down, turn = (dice.random() for _ in range(3)) if dice else (0.5, 0.5, 1.0)
+    if options.crop != "random":
+        across, down = 0.5, 0.5
+    with _opened(file, name) as image:
+        _draft(image, (width, height))
+        image.load()
+        turned = _UPRIGHT.get(_orientation(image))
+        upright = image if turned is None else image.transpose(turned)
+        converted, full = _converted(upright, channels, name)
+    fitted = _fitted(converted, (width, height), options.crop == "stretch", (across, down))
+    pixels = _pixels(fitted, channels, full, options.background)
+    return pixels[:, :, ::-1] if options.flip and turn < 0.5 else pixels
+
+
+@contextmanager
+def _opened(file: str | BinaryIO, name: str) -> Iterator[Image.Image]:
+    """The open picture; whatever Pillow raises while it is open becomes a `BrokenPicture`.
+
+    Pillow answers hostile bytes with almost any exception (struct.error, SyntaxError, KeyError,
+    zlib.error …), so the net is as wide as it can be and nothing but Pillow runs inside.
+    """
+    try:
+        with Image.open(file, formats=_formats()) as image:
+            yield image
+    except BrokenPicture:
+        raise
+    except Exception as error:
+        raise BrokenPicture(name, _reason(file, error)) from error
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with; it refuses names it does not know."""
+    Image.init()
+    return tuple(kind for kind in FORMATS if kind in Image.OPEN)
+
+
+def _reason(file: str | BinaryIO, error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        if isinstance(file, str):
+            with open(file, "rb") as stream:
+                empty = not stream.read(1)
+        else:
+            file.seek(0)
+            empty = not file.read(1)
+        return "it is empty (0 bytes)" if empty else "its content is of no picture format known"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    said = str(error).rstrip(". ")
+    plain = isinstance(error, (OSError, Image.DecompressionBombError))
+    return said if said and plain else f"{said} ({type(error).__name__})".strip()
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 when there is none or it makes no sense."""
+    # Asking a PNG without an EXIF chunk would decode all of it.
+    if image.format == "PNG" and not {"exif", "Raw profile type exif"} & image.info.keys():
+        return 1
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a spoilt EXIF block does not spoil the picture
+        return 1
+
+
+def _draft(image: Image.Image, size: tuple[int, int]) -> None:
+    """Let JPEG decode at 1/2, 1/4 or 1/8 where twice the size needed still remains."""
+    if image.format in ("JPEG", "MPO"):
+        width, height = size[::-1] if _orientation(image) in _SIDEWAYS else size
+        image.draft(None, (2 * width, 2 * height))
+
+
+def _converted(image: Image.Image, channels: int, name: str) -> tuple[Image.Image, float]:
+    """The picture in mode L, LA, RGB, RGBA or F, and the value that stands for white."""
+    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
+        values = np.asarray(image, dtype=np.float32)
+        full = 1.0 if image.mode == "F" else 65535.0
+        low, high = float(values.min()), float(values.max())
+        if not (low >= 0 and high <= full):  # also true of NaN
+            raise BrokenPicture(name, f"its values run from {low:g} to {high:g}, not 0 to {full:g}")
+        return Image.fromarray(values), full
+    grey, clear = channels == 1 or image.mode in _GREY, image.has_transparency_data
+    if clear and image.mode not in ("LA", "RGBA"):
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    elif image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        image = image.convert("RGB")  # CMYK, YCbCr, LAB … know no other way
+    wanted = ("LA" if clear else "L") if grey else ("RGBA" if clear else "RGB")
+    return (image if image.mode == wanted else image.convert(wanted)), 255.0
+
+
+def _fitted(
+    image: Image.Image, size: tuple[int, int], stretch: bool, place: tuple[float, float]
+) -> Image.Image:
+    """Resize (LANCZOS) so that `size` (width, height) is covered, and crop what stands over.
+
+    `place` in [0, 1] says where along the slack the crop lies. Cropping and resizing are one
+    step, so that a long thin picture is never blown up first.
+    """
+    (width, height), (across, down) = image.size, place
+    scale = (width / size[0], height / size[1])
+    if not stretch:
+        scale = (min(scale), min(scale))
+    if scale == (1, 1):  # no resampling: whole pixels, exact values
+        left = min(int(across * (width - size[0] + 1)), width - size[0])
+        top = min(int(down * (height - size[1] + 1)), height - size[1])
+        return image.crop((left, top, left + size[0], top + size[1]))
+    part = (min(width, size[0] * scale[0]), min(height, size[1] * scale[1]))
+    left, top = (width - part[0]) * across, (height - part[1]) * down
+    box = (left, top, min(width, left + part[0]), min(height, top + part[1]))
+    return image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+
+
+def _pixels(image: Image.Image, channels: int, full: float, background: float) -> np.ndarray:
+    """The picture as float32 (channel, height, width) in [0, 1], on its grid of levels."""
+    values = np.asarray(image, dtype=np.float32)
+    values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    alpha = np.full_like(values[:1], full)
+    if image.mode in ("LA", "RGBA"):
+        values, alpha = values[:-1], values[-1:]
+        if channels != 4:
+            cover = alpha / 255
+            values = np.rint(cover * values + (1 - cover) * np.float32(background * 255))
+    elif image.mode == "F":  # LANCZOS overshoots, and leaves the grid
+        values = np.clip(values if full == 1 else np.rint(values), 0, full)
+    if channels > 1 and len(values) == 1:
+        values = np.repeat(values, 3, axis=0)
+    if channels == 4:
+        values = np.concatenate([values, alpha])
+    return values / np.float32(full)

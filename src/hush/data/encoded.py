@@ -1,0 +1,179 @@
+"""Pictures that stay in their files until they are asked for."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hush.data.decode import BrokenPicture, Header, decode, header
+from hush.data.options import PictureOptions
+from hush.data.source import Source
+from hush.errors import UserError
+
+Key = TypeVar("Key")
+Result = TypeVar("Result")
+WORKERS = min(8, os.cpu_count() or 1)
+DEFAULT_SIDE = 32  # of pictures of many sizes
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Where encoded pictures lie: files of a folder, rows of a table."""
+
+    def __len__(self) -> int: ...
+
+    def open(self, item: int) -> str | BinaryIO:
+        """A path or a stream that Pillow can open; raises `BrokenPicture` when there is none."""
+
+    def name(self, item: int) -> str:
+        """What to call the picture in a message."""
+
+    def key(self, item: int) -> object:
+        """What the picture is under in `EncodedPictures.broken`."""
+
+
+def in_parallel(function: Callable[[int], Result], items: Sequence[int]) -> list[Result]:
+    """`[function(item) for item in items]` on several threads; the first error is raised.
+
+    Each thread takes one run of neighbours: handing out items one by one costs more than
+    decoding a small picture. Pillow and zlib let go of the interpreter lock while they work.
+    """
+    if len(items) <= 1 or WORKERS == 1:
+        return [function(item) for item in items]
+    stride = -(-len(items) // WORKERS)
+    runs = [items[start : start + stride] for start in range(0, len(items), stride)]
+    with ThreadPoolExecutor(len(runs), thread_name_prefix="hush-decode") as pool:
+        done = pool.map(lambda run: [function(item) for item in run], runs)
+        return [result for run in done for result in run]
+
+
+class EncodedPictures(Source):
+    """The pictures of a store, decoded as they are read, several at a time.
+
+    Construction reads only headers: they settle the shape, the levels and which pictures are
+    broken from the first byte on. `labels` holds one class index per picture of the store, or
+    is None. `broken` tells why pictures were left out (only with `skip_broken`).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        options: PictureOptions,
+        labels: Sequence[int] | None = None,
+        classes: Sequence[str] = (),
+    ) -> None:
+        self.name, self.store, self.options = name, store, options
+        self.broken: dict[object, str] = {}
+        found = in_parallel(self._header, range(len(store)))
+        heads = {i: head for i, head in enumerate(found) if isinstance(head, Header)}
+        self._report([head for head in found if isinstance(head, BrokenPicture)])
+        if not heads:
+            raise UserError(
+                f"{name}: none of its {len(store):,} pictures can be read; the first, "
+                f"{store.name(0)}: {self.broken[store.key(0)]}."
+            )
+        self._items = list(heads)
+        self._unreadable: set[int] = set()  # positions, found out while decoding
+        self.classes = tuple(classes)
+        self._labels = None if labels is None else torch.tensor([labels[i] for i in heads])
+        self.shape, notes = _shape(list(heads.values()), options)
+        left_out = (f"{len(self.broken):,} broken left out",) if self.broken else ()
+        self.notes = notes + left_out
+        levels = [head.levels for head in heads.values()]
+        self.levels = None if None in levels else max(levels)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def read(self, indices: Sequence[int], draws: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """See `Source.read`. With `skip_broken`, a picture that turns out not to be readable is
+        replaced by the next one that is, and noted in `broken`."""
+        indices = [range(len(self))[i] for i in indices]  # so that a wrong index is an IndexError
+        images = torch.empty((len(indices), *self.shape), dtype=torch.float32)
+        pixels = images.numpy()
+
+        def fill(slot: int) -> int:
+            draw = None if draws is None else draws[slot]
+            position, pixels[slot] = self._readable(indices[slot], draw)
+            return position
+
+        taken = in_parallel(fill, range(len(indices)))
+        record = {"image": images}
+        if self._labels is not None:
+            record["label"] = self._labels[torch.tensor(taken, dtype=torch.int64)]
+        return record
+
+    def check(self) -> None:
+        """Decode every picture once, several at a time.
+
+        Raises `BrokenPicture` for the first that cannot be read; with `skip_broken`, notes them
+        all in `broken` instead.
+        """
+
+        def broken(position: int) -> BrokenPicture | None:
+            try:
+                self._decoded(position, None)
+            except BrokenPicture as error:
+                self._unreadable.add(position)
+                return error
+            return None
+
+        found = in_parallel(broken, range(len(self)))
+        self._report([error for error in found if error is not None])
+
+    def _report(self, errors: Sequence[BrokenPicture]) -> None:
+        """Note broken pictures where the user asked to skip them; else raise the first."""
+        if errors and not self.options.skip_broken:
+            raise BrokenPicture(errors[0].name, errors[0].reason, len(errors) - 1)
+        self.broken.update({error.key: error.reason for error in errors})
+
+    def _header(self, item: int) -> Header | BrokenPicture:
+        try:
+            return header(self.store.open(item), self.store.name(item))
+        except BrokenPicture as error:
+            error.key = self.store.key(item)
+            return error
+
+    def _decoded(self, position: int, draw: int | None) -> np.ndarray:
+        item = self._items[position]
+        try:
+            file = self.store.open(item)
+            return decode(file, self.store.name(item), self.shape, self.options, draw)
+        except BrokenPicture as error:
+            error.key = self.store.key(item)
+            raise
+
+    def _readable(self, position: int, draw: int | None) -> tuple[int, np.ndarray]:
+        """The picture at this position, or the next readable one where that is allowed."""
+        for step in range(len(self)):
+            candidate = (position + step) % len(self)
+            if candidate in self._unreadable and self.options.skip_broken:
+                continue
+            try:
+                return candidate, self._decoded(candidate, draw)
+            except BrokenPicture as error:
+                if not self.options.skip_broken:
+                    raise
+                self._unreadable.add(candidate)
+                self.broken[error.key] = error.reason
+        raise UserError(f"{self.name}: none of its {len(self):,} pictures can be read to the end.")
+
+
+def _shape(
+    heads: Sequence[Header], options: PictureOptions
+) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+    """(channel, height, width) of all, and what to tell the user about the choice."""
+    channels = options.channels or (1 if all(head.grey for head in heads) else 3)
+    sizes, notes = {head.size for head in heads}, ()
+    size = options.height_width
+    if size is None and len(sizes) == 1:
+        (size,) = sizes
+    elif size is None:
+        size = (DEFAULT_SIDE, DEFAULT_SIDE)
+        notes = (f"mixed sizes, resized to {size[0]}x{size[1]}",)
+    return (channels, *size), notes

@@ -1,0 +1,90 @@
+"""One word from the user, and the source it means."""
+
+import glob
+import os
+import re
+from dataclasses import fields
+from typing import Any
+
+from hush.data.digits import digits
+from hush.data.images import folder, is_picture, shown, walk
+from hush.data.options import PictureOptions
+from hush.data.source import Source
+from hush.data.tables import KINDS, rows
+from hush.errors import UserError, nearest
+
+BUILTIN = {"digits": digits}
+_TABLE_OPTIONS = ("column", "label", "split")
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def open_source(text: str | os.PathLike, **options: Any) -> Source:
+    """The source that `text` means, wherever it lies.
+
+    "digits" is scikit-learn's; a folder is read as pictures, or as a table where it holds no
+    picture but Parquet files or WebDataset shards; so is a .parquet or .tar file or a pattern of
+    them; "user/name" is a data set of the Hugging Face hub. `options` are the fields of
+    `PictureOptions`, and `column`, `label`, `split` of `table`. Raises `UserError` for an
+    unknown source, and for an option that the source cannot take.
+    """
+    name = os.fspath(text)
+    table = {key: options.pop(key) for key in _TABLE_OPTIONS if options.get(key) is not None}
+    options = {key: value for key, value in options.items() if key not in _TABLE_OPTIONS}
+    known = [field.name for field in fields(PictureOptions)]
+    for key in options.keys() - set(known):
+        raise UserError(f"{key}: no such option of {shown(name)}; {nearest(key, known)}")
+    picture = PictureOptions(**options)
+    if name in BUILTIN:
+        return _builtin(name, picture, table)
+    if _is_table(name):
+        return rows(name, picture, **table)
+    if table:
+        raise UserError(f"{', '.join(table)}: {shown(name)} is no table, so leave that out.")
+    return folder(name, picture)
+
+
+def _builtin(name: str, options: PictureOptions, table: dict[str, str]) -> Source:
+    """A source that comes as it is: options other than the defaults cannot be heeded."""
+    source = BUILTIN[name]()
+    height_width, channels = source.shape[1:], source.shape[0]
+    default = PictureOptions()
+    asked = {field.name: getattr(options, field.name) for field in fields(options)}
+    if options.height_width == height_width:
+        asked["size"] = None
+    if options.channels == channels:
+        asked["channels"] = None
+    if options.labels:
+        asked["labels"] = None
+    # Opaque, whole and always readable, so these three change nothing.
+    for key in ("crop", "background", "skip_broken"):
+        asked[key] = getattr(default, key)
+    refused = [f"{key}={value}" for key, value in asked.items() if value != getattr(default, key)]
+    refused += [f"{key}={value}" for key, value in table.items()]
+    if refused:
+        shape = "x".join(map(str, source.shape))
+        raise UserError(f"{', '.join(refused)}: {name} are {shape} as they are; leave that out.")
+    return source
+
+
+def _is_table(name: str) -> bool:
+    """Whether the name means a table; raises `UserError` when it means nothing at all."""
+    path = os.path.expanduser(name)
+    if os.path.isdir(path):
+        held = list(walk(path)) if next(filter(is_picture, walk(path)), None) is None else []
+        return any(file.endswith(tuple(KINDS)) for file in held)
+    if os.path.exists(path):
+        return path.endswith(tuple(KINDS))
+    if glob.has_magic(path) or path.endswith(tuple(KINDS)):
+        return True
+    parent = os.path.dirname(path)
+    # "photos/cats" beside an existing photos/ is a slip of the pen, not a stranger's data set.
+    if _HUB_NAME.fullmatch(name) and not os.path.isdir(parent):
+        return True
+    if parent and os.path.isdir(parent):
+        beside = [entry for entry in os.listdir(parent) if not entry.startswith(".")]
+        hint = nearest(os.path.basename(path), map(shown, beside)) if beside else "it is empty."
+        raise UserError(f"{shown(path)} does not exist; in {shown(parent)}, {hint}")
+    raise UserError(
+        f"{shown(name)} is no folder or file here, no data set of the hub (user/name), and none of "
+        f"the built-in ones; {nearest(name, BUILTIN)}"
+    )

@@ -1,0 +1,19 @@
+"""What a denoiser is: a belief about the data behind a noised state."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+from hush.processes import Moment, Process
+
+
+class Denoiser(nn.Module, ABC):
+    """x_t at time t, with a condition, to the belief p(x_0 | x_t): the one thing samplers,
+    objectives, guidance and bounds ask of a network."""
+
+    process: Process
+
+    @abstractmethod
+    def forward(self, x_t: Tensor, t: Moment, cond: Tensor | None = None) -> Any:
+        """The posterior over x_0; t is a float, a `Level` or one time per sample (batch,)."""

@@ -1,0 +1,129 @@
+"""The pieces networks are made of, for 1, 2 or 3 spatial dimensions."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+Map = Float[Tensor, "batch channel *space"]
+Vector = Float[Tensor, "batch feature"]
+
+CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+
+def convolution(
+    dims: int, channels: int, out: int, kernel: int = 3, stride: int = 1, zero: bool = False
+) -> nn.Module:
+    """A convolution that keeps the size (divided by `stride`); `zero` starts it silent, so that a
+    residual branch begins as the identity."""
+    layer = CONVOLUTIONS[dims](channels, out, kernel, stride=stride, padding=kernel // 2)
+    if zero:
+        nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation with at most 32 groups of at least 4 channels, as many as divide them."""
+    groups = math.gcd(channels, max(1, min(32, channels // 4)))
+    return nn.GroupNorm(groups, channels, eps=1e-6)
+
+
+def sinusoids(clock: Float[Tensor, " batch"], features: int, period: float = 10_000.0) -> Vector:
+    """(cos, sin) of the clock at `features`/2 frequencies from 1 down to 1/period, geometrically.
+
+    Vaswani et al. 2017, "Attention is all you need", section 3.5.
+    """
+    half = features // 2
+    steps = torch.arange(half, dtype=torch.float32, device=clock.device) / half
+    angle = clock.float()[:, None] * torch.exp(-math.log(period) * steps)
+    return torch.cat((angle.cos(), angle.sin()), 1)
+
+
+class Embedding(nn.Module):
+    """The clock, and the condition if there is one, as the vector that steers every block."""
+
+    def __init__(self, width: int, features: int, condition: nn.Module | None = None) -> None:
+        super().__init__()
+        self.width = width
+        self.first, self.second = nn.Linear(width, features), nn.Linear(features, features)
+        self.condition = condition
+
+    def forward(self, clock: Float[Tensor, " batch"], cond: Tensor | None = None) -> Vector:
+        waves = sinusoids(clock, self.width).to(self.first.weight.dtype)
+        embedded = self.second(functional.silu(self.first(waves)))
+        if self.condition is not None:
+            embedded = embedded + self.condition(cond, len(clock))
+        return functional.silu(embedded)
+
+
+class Residual(nn.Module):
+    """norm, SiLU, convolution; norm scaled and shifted by the embedding, SiLU, convolution; added.
+
+    The block of DDPM with the scale-shift of Dhariwal and Nichol 2021, "Diffusion models beat
+    GANs", table 4 ("AdaGN").
+    """
+
+    def __init__(
+        self, dims: int, channels: int, out: int, features: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.norm_in, self.norm_out = group_norm(channels), group_norm(out)
+        self.conv_in = convolution(dims, channels, out)
+        self.conv_out = convolution(dims, out, out, zero=True)
+        self.steer = nn.Linear(features, 2 * out)
+        self.dropout = nn.Dropout(dropout)
+        same = channels == out
+        self.shortcut = nn.Identity() if same else convolution(dims, channels, out, kernel=1)
+
+    def forward(self, x: Map, embedding: Vector) -> Map:
+        hidden = self.conv_in(functional.silu(self.norm_in(x)))
+        steer = self.steer(embedding).reshape(len(x), -1, *(1,) * (x.ndim - 2))
+        scale, shift = steer.chunk(2, 1)
+        hidden = torch.addcmul(shift, self.norm_out(hidden), 1.0 + scale)
+        return self.shortcut(x) + self.conv_out(self.dropout(functional.silu(hidden)))
+
+
+class Attention(nn.Module):
+    """Self-attention between all places of a map, with heads of at most `head` channels, added."""
+
+    def __init__(self, dims: int, channels: int, head: int = 64) -> None:
+        super().__init__()
+        self.heads = next(h for h in range(-(-channels // head), channels + 1) if channels % h == 0)
+        self.norm = group_norm(channels)
+        self.qkv = convolution(dims, channels, 3 * channels, kernel=1)
+        self.out = convolution(dims, channels, channels, kernel=1, zero=True)
+
+    def forward(self, x: Map, embedding: Vector) -> Map:
+        qkv = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1))
+        query, key, value = qkv.transpose(-1, -2).unbind(1)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        return x + self.out(mixed.transpose(-1, -2).reshape(x.shape))
+
+
+class Upsample(nn.Module):
+    """Twice the size by repeating each place, then a convolution."""
+
+    def __init__(self, dims: int, channels: int) -> None:
+        super().__init__()
+        self.conv = convolution(dims, channels, channels)
+
+    def forward(self, x: Map) -> Map:
+        return self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+def pad_to(x: Map, multiple: int) -> Map:
+    """Repeat the far edges until every side is a multiple of `multiple`; the network that pads
+    crops its answer with `crop_to`."""
+    missing = [-size % multiple for size in x.shape[2:]]
+    if not any(missing):
+        return x
+    widths = [side for extra in reversed(missing) for side in (0, extra)]
+    return functional.pad(x, widths, mode="replicate")
+
+
+def crop_to(x: Map, size: torch.Size) -> Map:
+    """Undo `pad_to`: keep the first `size` places of every side."""
+    return x[(..., *(slice(side) for side in size))]

@@ -1,0 +1,6 @@
+"""Objectives: what a denoiser is trained to make small."""
+
+from hush.objectives import times, weights
+from hush.objectives.denoising import Denoising
+
+__all__ = ["Denoising", "times", "weights"]

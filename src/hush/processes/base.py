@@ -1,0 +1,34 @@
+"""What a forward process is: four laws, and nothing of networks or samplers."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor
+
+from hush.schedules import Level, Schedule
+from hush.tensors import Number
+
+Moment = Level | Number
+
+
+class Process(ABC):
+    """The forward law q of the data becoming noise. Times may be floats, tensors (batch,) or
+    `Level`s; each law answers with a distribution."""
+
+    schedule: Schedule
+
+    @abstractmethod
+    def prior(self, shape: tuple[int, ...], like: Tensor) -> Any:
+        """The law at t = 1, of `shape` (batch, *event), in the type and on the device of `like`."""
+
+    @abstractmethod
+    def marginal(self, x_0: Tensor, t: Moment) -> Any:
+        """q(x_t | x_0)."""
+
+    @abstractmethod
+    def transition(self, x_s: Tensor, s: Moment, t: Moment) -> Any:
+        """q(x_t | x_s) for s < t."""
+
+    @abstractmethod
+    def reverse(self, posterior: Any, x_t: Tensor, s: Moment, t: Moment, eta: float = 1.0) -> Any:
+        """The law of x_s given x_t, s < t: q(x_s | x_t, x_0) averaged over x_0 ~ posterior."""

@@ -1,0 +1,9 @@
+"""Samplers, and the grids they walk."""
+
+from hush.samplers import bases, grids
+from hush.samplers.ancestral import Ancestral
+from hush.samplers.base import Sampler, State, walk
+from hush.samplers.multistep import Multistep
+from hush.samplers.solvers import Heun
+
+__all__ = ["Ancestral", "Heun", "Multistep", "Sampler", "State", "bases", "grids", "walk"]

@@ -1,0 +1,30 @@
+"""DDPM's and DDIM's walk: draw from the process's own reverse law."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from hush.denoisers import Denoiser
+from hush.samplers.base import Sampler, State
+from hush.schedules import Level
+
+
+@dataclass(frozen=True)
+class Ancestral(Sampler):
+    """x_s ~ E[q(x_s | x_t, x_0)] over the belief, with `eta` of the chain's own fresh noise:
+    1 is DDPM, 0 is DDIM and deterministic."""
+
+    eta: float = 1.0
+
+    cite: ClassVar[str] = (
+        "Ho, Jain, Abbeel 2020, Denoising diffusion probabilistic models; "
+        "Song, Meng, Ermon 2021, Denoising diffusion implicit models"
+    )
+
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None
+    ) -> State:
+        posterior = denoiser(state.x, state.t, cond)
+        law = denoiser.process.reverse(posterior, state.x, s, state.t, self.eta)
+        return state.moved(law.sample(state.rng), s)

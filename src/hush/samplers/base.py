@@ -1,0 +1,62 @@
+"""What a sampler is, and the one loop that walks it.
+
+    prior ── x at t=1 ──► step ──► x at s ──► step ──► … ──► x at t=0
+                           ▲ asks denoiser(x, t, cond) for its belief over x_0
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from torch import Tensor
+
+from hush.denoisers import Denoiser
+from hush.rng import Streams
+from hush.schedules import Level
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a walk stands: x at level t, the random streams still to spend, and what the sampler
+    wants to remember (its `memory`, empty at the start)."""
+
+    x: Tensor
+    t: Level
+    rng: Streams
+    memory: Any = ()
+
+    def moved(self, x: Tensor, s: Level, memory: Any = ()) -> Self:
+        """The state after a step that spent one draw."""
+        return replace(self, x=x, t=s, rng=self.rng.next(), memory=memory)
+
+
+class Sampler(ABC):
+    """A frozen value that knows how to take one step. A run leaves no trace in it: the same state
+    always gives the same next state."""
+
+    @abstractmethod
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None
+    ) -> State:
+        """From state.t to the cleaner level s."""
+
+
+def walk(
+    sampler: Sampler,
+    denoiser: Denoiser,
+    x: Tensor,
+    levels: Sequence[Level],
+    rng: Streams,
+    cond: Tensor | None = None,
+) -> Iterator[State]:
+    """The states of a sampler along decreasing levels, the first one included. Progress, recording
+    and stopping early belong to the caller.
+
+    `levels` come from a grid, `grid(schedule)`; `x` is the state at the first of them.
+    """
+    state = State(x, levels[0], rng)
+    yield state
+    for s in levels[1:]:
+        state = sampler.step(denoiser, state, s, cond)
+        yield state

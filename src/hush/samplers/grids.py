@@ -1,0 +1,119 @@
+"""Grids: which moments a walk visits. A grid makes the levels of a schedule once, in float64."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from hush.errors import UserError
+from hush.schedules import Level, Schedule, Tabulated
+
+Times = Float64[Tensor, " n"]
+
+
+@dataclass(frozen=True)
+class Grid(ABC):
+    """`steps` steps down to the data at t = 0. A subclass writes `times`."""
+
+    steps: int = 50
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UserError(f"A grid needs at least 1 step, got {self.steps}.")
+
+    @abstractmethod
+    def times(self, schedule: Schedule) -> Times:
+        """The steps + 1 times, decreasing, the last one 0."""
+
+    def __call__(self, schedule: Schedule) -> list[Level]:
+        """The levels the walk visits."""
+        return schedule.levels(self.times(schedule))
+
+
+@dataclass(frozen=True)
+class Uniform(Grid):
+    """Evenly spaced times, from 1 to 0."""
+
+    def times(self, schedule: Schedule) -> Times:
+        return torch.linspace(1.0, 0.0, self.steps + 1, dtype=torch.float64)
+
+
+def _loudest(schedule: Schedule, limit: float = 100.0) -> float:
+    """σ/α at t = 1, or `limit` where the schedule ends without signal."""
+    level = schedule.level(1.0)
+    return min(level.sigma / level.alpha, limit) if level.alpha > 0.0 else limit
+
+
+def _from_ratios(schedule: Schedule, ratios: Times) -> Times:
+    """From t = 1 through the given σ/α to 0 (the first of them stands for the end of the schedule,
+    wherever that is)."""
+    times = schedule.time(-2.0 * ratios.log())
+    times[0] = 1.0
+    return torch.cat((times, times.new_zeros(1)))
+
+
+@dataclass(frozen=True)
+class LogSNR(Grid):
+    """Evenly spaced log-SNRs, from t = 1 to where σ/α is `ratio_min`, then 0.
+
+    Lu et al. 2022, "DPM-Solver", section 3.3 (their "uniform λ").
+    """
+
+    ratio_min: float = 0.02
+
+    def times(self, schedule: Schedule) -> Times:
+        ends = math.log(_loudest(schedule)), math.log(self.ratio_min)
+        return _from_ratios(
+            schedule, torch.linspace(*ends, self.steps, dtype=torch.float64).exp()
+        )
+
+
+@dataclass(frozen=True)
+class Karras(Grid):
+    """σ/α spaced evenly in its ρ-th root, from t = 1 down to `ratio_min`, then 0.
+
+    r_i = (r_max^{1/ρ} + i/(N-1) (r_min^{1/ρ} - r_max^{1/ρ}))^ρ. Karras et al. 2022, eq. 5.
+    """
+
+    ratio_min: float = 0.002
+    rho: float = 7.0
+
+    def times(self, schedule: Schedule) -> Times:
+        ends = _loudest(schedule) ** (1 / self.rho), self.ratio_min ** (1 / self.rho)
+        return _from_ratios(
+            schedule, torch.linspace(*ends, self.steps, dtype=torch.float64) ** self.rho
+        )
+
+
+@dataclass(frozen=True)
+class Chain(Grid):
+    """Some of the steps of a discrete chain, spaced as other libraries name it.
+
+    With T steps in the chain and n asked for: `trailing` T, T - T/n, …; `leading` the steps
+    1 + k⌊T/n⌋ (the last steps of the chain are not visited); `linspace` from T to 1 evenly. All
+    end at the data.
+    """
+
+    spacing: Literal["trailing", "leading", "linspace"] = "trailing"
+
+    def times(self, schedule: Schedule) -> Times:
+        if not isinstance(schedule, Tabulated):
+            raise UserError(
+                f"The grid Chain picks steps of a discrete chain, and {type(schedule).__name__} "
+                "is continuous: use Uniform, LogSNR or Karras."
+            )
+        length = schedule.steps
+        if self.steps > length:
+            raise UserError(f"A chain of {length} steps cannot be walked in {self.steps}.")
+        counts = torch.arange(self.steps, 0, -1, dtype=torch.float64)
+        if self.spacing == "trailing":
+            steps = (counts * length / self.steps).round()
+        elif self.spacing == "leading":
+            steps = 1 + (counts - 1) * (length // self.steps)
+        else:
+            steps = torch.linspace(length, 1, self.steps, dtype=torch.float64).round()
+        return torch.cat((steps / length, steps.new_zeros(1)))

@@ -1,0 +1,155 @@
+"""System: the record of slots that makes a method of the literature."""
+
+import functools
+import inspect
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from hush.codecs import Codec
+from hush.denoisers import Denoiser
+from hush.guidance import ClassifierFree
+from hush.objectives import Denoising
+from hush.rng import Streams, derive
+from hush.samplers import Sampler, State, walk
+from hush.samplers.grids import Grid
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a system is trained; each system carries its paper's."""
+
+    steps: int = 100_000
+    """Optimiser steps in all; run again with more to go on."""
+    batch: int = 128
+    """Samples per step."""
+    accumulate: int = 1
+    """Parts each batch is computed in, to save memory."""
+    learning_rate: float = 2e-4
+    """Peak learning rate of AdamW."""
+    warmup: int = 5000
+    """Steps over which the learning rate rises linearly from 0."""
+    decay: Literal["constant", "cosine"] = "constant"
+    """What the learning rate does after the warm-up; cosine falls to 0 at the last step."""
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema: float = 0.9999
+    """Decay of the averaged weights that samples come from; it warms up over the first steps."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision of the network ("no" is float32)."""
+    held_out: float = 0.05
+    """Share of the data kept from training, at most 1024 samples, to measure the loss on."""
+    report_every: int = 100
+    """Steps between two lines of metrics.jsonl."""
+    sample_every: int = 5000
+    """Steps between two sample grids and held-out losses."""
+    save_every: int = 1000
+    """Steps between two checkpoints."""
+    workers: int = 2
+    """Threads that read data ahead."""
+    seed: int = 0
+    """Seed of everything random: initial weights, data order, noise."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A method: what is modelled, how it is trained, how it is walked.
+
+    codec          data units to x_0
+    denoiser       process, network and parameterisation
+    objective      what training makes small
+    sampler, grid  how samples are drawn unless the user says otherwise
+    task           records to (x_0, cond, mask), requests to (shape, cond)
+    recipe         its training defaults
+    name, cite     what it is called, and the paper
+    arguments      what its function was called with: all that is needed to make it again
+    """
+
+    codec: Codec
+    denoiser: Denoiser
+    objective: Denoising
+    sampler: Sampler
+    grid: Grid
+    task: Any
+    recipe: Recipe
+    name: str = ""
+    cite: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        count: int,
+        cond: Any = None,
+        sampler: Sampler | None = None,
+        grid: Grid | int | None = None,
+        seed: int | None = None,
+        guidance: ClassifierFree | float | None = None,
+        batch: int = 256,
+    ) -> Tensor:
+        """`count` new samples in data units: pictures (count, channel, height, width) in [0, 1].
+
+        Sample i of a seed is the same however many are drawn and in whatever `batch` (to rounding).
+        `grid` may be a number of steps, `guidance` a scale; without a seed one is drawn.
+        """
+        seed = random.getrandbits(63) if seed is None else seed
+        parts = []
+        for start in range(0, count, batch):
+            size = min(batch, count - start)
+            *_, last = self.walk(size, cond, sampler, grid, seed, guidance, start)
+            parts.append(self.codec.decode(last.x))
+        return torch.cat(parts)
+
+    def walk(
+        self,
+        count: int,
+        cond: Any = None,
+        sampler: Sampler | None = None,
+        grid: Grid | int | None = None,
+        seed: int = 0,
+        guidance: ClassifierFree | float | None = None,
+        start: int = 0,
+    ) -> Iterator[State]:
+        """The states of a walk for samples start … start + count - 1, from noise to x_0; the
+        arguments of `sample`."""
+        like = next(self.denoiser.parameters())
+        shape, cond = self.task.request(start + count, cond)
+        cond = None if cond is None else cond[start:].to(like.device)
+        shape = (count, *shape[1:])
+        if grid is None or isinstance(grid, int):
+            grid = self.grid if grid is None else replace(self.grid, steps=grid)
+        if isinstance(guidance, int | float):
+            guidance = ClassifierFree(float(guidance))
+        denoiser = guidance(self.denoiser) if guidance else self.denoiser
+        process = self.denoiser.process
+        rng = Streams.of(derive(seed, "samples"), count, start, like.device)
+        x = process.prior(shape, like.new_empty(0, dtype=torch.float32)).sample(rng)
+        denoiser.eval()
+        yield from walk(
+            sampler or self.sampler, denoiser, x, grid(process.schedule), rng.next(), cond
+        )
+
+
+def cited(cite: str) -> Callable[[Callable[..., System]], Callable[..., System]]:
+    """Give a system's function its paper, and make what it returns remember the name and the
+    arguments it was called with, so that a run can store them and be made again from them."""
+
+    def wrap(function: Callable[..., System]) -> Callable[..., System]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def build(*args: Any, **kwargs: Any) -> System:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            made = function(*bound.args, **bound.kwargs)
+            return replace(made, name=function.__name__, cite=cite, arguments=dict(bound.arguments))
+
+        return build
+
+    return wrap

@@ -1,0 +1,48 @@
+"""Denoising diffusion probabilistic models."""
+
+from hush.codecs import Range
+from hush.denoisers import GaussianDenoiser
+from hush.denoisers.parameterisations import Noise
+from hush.networks import Backbone
+from hush.objectives import Denoising
+from hush.objectives.weights import Simple
+from hush.processes import GaussianProcess
+from hush.samplers import Ancestral
+from hush.samplers.grids import Chain
+from hush.schedules import Tabulated
+from hush.system import Recipe, System, cited
+from hush.tasks import Generate
+
+
+@cited("Ho, Jain, Abbeel 2020, Denoising diffusion probabilistic models, arXiv:2006.11239")
+def ddpm(
+    shape: tuple[int, ...],
+    classes: tuple[str, ...] = (),
+    backbone: Backbone = Backbone(),  # noqa: B008 (frozen)
+    chain: int = 1000,
+    beta_first: float = 1e-4,
+    beta_last: float = 0.02,
+) -> System:
+    """DDPM: a chain of small noisings, its noise predicted, walked back step by step.
+
+    L_simple = E ‖ε - ε_θ(√ᾱ_t x_0 + √(1-ᾱ_t) ε, t)‖², x_s drawn from q(x_s | x_t, x̂_0).
+
+    Args:
+        shape: of one event, (channel, height, width).
+        classes: names of the classes, if the data have them.
+        backbone: the network.
+        chain: T, steps of the chain.
+        beta_first: β_1 of a chain of 1000 steps (scaled by 1000/T for others).
+        beta_last: β_T, likewise.
+    """
+    schedule = Tabulated.linear(chain, beta_first, beta_last)
+    network = backbone.build(shape, len(classes))
+    return System(
+        codec=Range(),
+        denoiser=GaussianDenoiser(GaussianProcess(schedule), network, Noise()),
+        objective=Denoising(Simple()),
+        sampler=Ancestral(eta=1.0),
+        grid=Chain(chain),
+        task=Generate(shape, classes),
+        recipe=Recipe(steps=800_000, batch=128, learning_rate=2e-4, warmup=5000, ema=0.9999),
+    )

@@ -1,0 +1,39 @@
+"""The table of systems. A row names the function; it is imported only when it is wanted, so that
+listing costs nothing."""
+
+import importlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from hush.errors import UserError, nearest
+
+
+class Row(NamedTuple):
+    """A system at a glance."""
+
+    data: str
+    task: str
+    says: str
+    paper: str
+
+
+TABLE = {
+    "ddpm": Row(
+        "pictures", "generate", "a chain of small noisings walked back", "Ho et al. 2020"
+    ),
+    "ddim": Row("pictures", "generate", "the same in few deterministic steps", "Song et al. 2021"),
+    "improved_ddpm": Row(
+        "pictures", "generate", "the cosine chain, predicting noise or v", "Nichol, Dhariwal 2021"
+    ),
+    "edm": Row("pictures", "generate", "preconditioned, Heun in 18 steps", "Karras et al. 2022"),
+    "rectified_flow": Row(
+        "pictures", "generate", "a straight line from noise to data", "Liu et al. 2023"
+    ),
+}
+
+
+def find(name: str) -> Callable:
+    """The function of a system, `hush.systems.<name>`; a misspelt name gets the nearest one."""
+    if name not in TABLE:
+        raise UserError(f"There is no system {name!r}: {nearest(name, TABLE)}")
+    return getattr(importlib.import_module(f"hush.systems.{name}"), name)

@@ -1,0 +1,5 @@
+"""Tasks: what a user asks for."""
+
+from hush.tasks.generate import Generate
+
+__all__ = ["Generate"]
