@@ -27,7 +27,7 @@ class Gaussian:
         if self.is_point:
             return self.mean
         noise = rng.normal(tuple(self.mean.shape[1:]), self.mean.dtype)
-        return torch.addcmul(self.mean, noise, self.spread ** 0.5)
+        return torch.addcmul(self.mean, noise, self.spread**0.5)
 
     def log_prob(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
         """log N(x; mean, variance) in nats, summed over the event."""

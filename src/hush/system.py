@@ -4,7 +4,7 @@ import functools
 import inspect
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hush.codecs import Codec
 from hush.denoisers import Denoiser
+from hush.errors import UserError
 from hush.guidance import ClassifierFree
 from hush.objectives import Denoising
 from hush.rng import Streams, derive
@@ -68,7 +69,7 @@ class System:
     task           records to (x_0, cond, mask), requests to (shape, cond)
     recipe         its training defaults
     name, cite     what it is called, and the paper
-    arguments      what its function was called with: all that is needed to make it again
+    arguments      what its function was called with, the recipe apart: enough to make it again
     """
 
     codec: Codec
@@ -148,8 +149,32 @@ def cited(cite: str) -> Callable[[Callable[..., System]], Callable[..., System]]
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             made = function(*bound.args, **bound.kwargs)
-            return replace(made, name=function.__name__, cite=cite, arguments=dict(bound.arguments))
+            arguments = {k: v for k, v in bound.arguments.items() if k != "recipe"}
+            return replace(made, name=function.__name__, cite=cite, arguments=arguments)
 
         return build
 
     return wrap
+
+
+def rebuilt(function: Callable[..., System], arguments: dict[str, Any]) -> System:
+    """The system that `function` makes from arguments as JSON gives them back: lists become tuples,
+    and a dictionary the dataclass that the parameter's default is an instance of."""
+    known = inspect.signature(function).parameters
+    if unknown := set(arguments) - set(known):
+        raise UserError(
+            f"The run has settings that {function.__name__} of this version of hush does not know: "
+            f"{', '.join(sorted(unknown))}. Use the version in its system.json."
+        )
+
+    def value(given: Any, default: Any = None) -> Any:
+        if isinstance(given, dict) and is_dataclass(default):
+            return replace(default, **{key: value(item) for key, item in given.items()})
+        return tuple(value(item) for item in given) if isinstance(given, list) else given
+
+    try:
+        return function(**{key: value(arguments[key], known[key].default) for key in arguments})
+    except TypeError as error:
+        raise UserError(
+            f"The run's settings do not make a {function.__name__}: {error}."
+        ) from error

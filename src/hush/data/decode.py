@@ -4,12 +4,12 @@ Depth is kept: 8-bit values are v/255, 16-bit grey v/65535, floating point as it
 profiles are not applied; Pillow reads 16-bit colour as 8-bit colour.
 """
 
+import io
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -63,7 +63,7 @@ class Header:
     """Grey levels of [0, 1]; None for floating point."""
 
 
-def header(file: str | BinaryIO, name: str) -> Header:
+def header(file: str | io.BytesIO, name: str) -> Header:
     """Read the head of a picture; raises `BrokenPicture`, which calls it `name`."""
     with _opened(file, name) as image:
         width, height = image.size
@@ -76,7 +76,7 @@ def header(file: str | BinaryIO, name: str) -> Header:
 
 
 def decode(
-    file: str | BinaryIO,
+    file: str | io.BytesIO,
     name: str,
     shape: tuple[int, int, int],
     options: PictureOptions,
@@ -105,7 +105,7 @@ def decode(
 
 
 @contextmanager
-def _opened(file: str | BinaryIO, name: str) -> Iterator[Image.Image]:
+def _opened(file: str | io.BytesIO, name: str) -> Iterator[Image.Image]:
     """The open picture; whatever Pillow raises while it is open becomes a `BrokenPicture`.
 
     Pillow answers hostile bytes with almost any exception (struct.error, SyntaxError, KeyError,
@@ -127,7 +127,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(kind for kind in FORMATS if kind in Image.OPEN)
 
 
-def _reason(file: str | BinaryIO, error: Exception) -> str:
+def _reason(file: str | io.BytesIO, error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         if isinstance(file, str):
             with open(file, "rb") as stream:

@@ -1,9 +1,10 @@
 """Pictures that stay in their files until they are asked for."""
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ class Store(Protocol):
 
     def __len__(self) -> int: ...
 
-    def open(self, item: int) -> str | BinaryIO:
+    def open(self, item: int) -> str | io.BytesIO:
         """A path or a stream that Pillow can open; raises `BrokenPicture` when there is none."""
 
     def name(self, item: int) -> str:

@@ -4,7 +4,7 @@ import glob
 import io
 import os
 from collections.abc import Iterable
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from hush.data.decode import BrokenPicture
 from hush.data.encoded import EncodedPictures
@@ -80,7 +80,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.data)
 
-    def open(self, item: int) -> str | BinaryIO:
+    def open(self, item: int) -> str | io.BytesIO:
         cell = self.data[item][self.column]
         if isinstance(cell, dict):
             cell = cell.get("bytes") or cell.get("path")

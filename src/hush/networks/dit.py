@@ -86,9 +86,7 @@ class DiT(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(
-        self, x: Map, clock: Float[Tensor, " batch"], cond: Tensor | None = None
-    ) -> Map:
+    def forward(self, x: Map, clock: Float[Tensor, " batch"], cond: Tensor | None = None) -> Map:
         size = x.shape[2:]
         embedding = self.embedding(clock, cond)
         patches = self.stem(pad_to(x, self.patch))

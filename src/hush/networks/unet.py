@@ -102,9 +102,7 @@ class UNet(nn.Module):
         self.norm = group_norm(now)
         self.head = convolution(dims, now, out_channels or channels, zero=True)
 
-    def forward(
-        self, x: Map, clock: Float[Tensor, " batch"], cond: Tensor | None = None
-    ) -> Map:
+    def forward(self, x: Map, clock: Float[Tensor, " batch"], cond: Tensor | None = None) -> Map:
         size = x.shape[2:]
         embedding = self.embedding(clock, cond)
         x = self.stem(pad_to(x, self.multiple))

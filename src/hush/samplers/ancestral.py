@@ -22,9 +22,7 @@ class Ancestral(Sampler):
         "Song, Meng, Ermon 2021, Denoising diffusion implicit models"
     )
 
-    def step(
-        self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None
-    ) -> State:
+    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         posterior = denoiser(state.x, state.t, cond)
         law = denoiser.process.reverse(posterior, state.x, s, state.t, self.eta)
         return state.moved(law.sample(state.rng), s)

@@ -1,7 +1,7 @@
 """What a sampler is, and the one loop that walks it.
 
-    prior ── x at t=1 ──► step ──► x at s ──► step ──► … ──► x at t=0
-                           ▲ asks denoiser(x, t, cond) for its belief over x_0
+prior ── x at t=1 ──► step ──► x at s ──► step ──► … ──► x at t=0
+                       ▲ asks denoiser(x, t, cond) for its belief over x_0
 """
 
 from abc import ABC, abstractmethod
@@ -36,9 +36,7 @@ class Sampler(ABC):
     always gives the same next state."""
 
     @abstractmethod
-    def step(
-        self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None
-    ) -> State:
+    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         """From state.t to the cleaner level s."""
 
 

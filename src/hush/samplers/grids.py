@@ -67,9 +67,7 @@ class LogSNR(Grid):
 
     def times(self, schedule: Schedule) -> Times:
         ends = math.log(_loudest(schedule)), math.log(self.ratio_min)
-        return _from_ratios(
-            schedule, torch.linspace(*ends, self.steps, dtype=torch.float64).exp()
-        )
+        return _from_ratios(schedule, torch.linspace(*ends, self.steps, dtype=torch.float64).exp())
 
 
 @dataclass(frozen=True)

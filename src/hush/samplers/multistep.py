@@ -45,9 +45,7 @@ class Multistep(Sampler):
         if self.order not in (1, 2, 3):
             raise ValueError(f"Multistep has orders 1, 2 and 3, not {self.order}.")
 
-    def step(
-        self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None
-    ) -> State:
+    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         x, t, past = state.x, state.t, state.memory
         slope = self.basis.slope(denoiser(x, t, cond).mean, x, t)
         if self.order == 3 and len(past) == 1:

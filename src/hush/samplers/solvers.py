@@ -26,9 +26,7 @@ class Heun(Sampler):
         "generative models, algorithm 1"
     )
 
-    def step(
-        self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None
-    ) -> State:
+    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         x, t, basis = state.x, state.t, self.basis
         width = basis.variable(s) - basis.variable(t)
         slope = basis.slope(denoiser(x, t, cond).mean, x, t)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hush.networks import Backbone
 from hush.samplers import Ancestral
 from hush.samplers.grids import Chain
-from hush.system import System, cited
+from hush.system import Recipe, System, cited
 from hush.systems.ddpm import ddpm
 
 
@@ -13,11 +13,12 @@ from hush.systems.ddpm import ddpm
 def ddim(
     shape: tuple[int, ...],
     classes: tuple[str, ...] = (),
-    backbone: Backbone = Backbone(),  # noqa: B008 (frozen)
+    backbone: Backbone = Backbone(),
     chain: int = 1000,
     beta_first: float = 1e-4,
     beta_last: float = 0.02,
     eta: float = 0.0,
+    recipe: Recipe = Recipe(steps=800_000, batch=128, learning_rate=2e-4, warmup=5000, ema=0.9999),
 ) -> System:
     """DDIM: a DDPM, trained just the same, walked in few steps with less or none of the noise.
 
@@ -31,6 +32,7 @@ def ddim(
         beta_first: β_1 of a chain of 1000 steps (scaled by 1000/T for others).
         beta_last: β_T, likewise.
         eta: share of DDPM's fresh noise; 0 is deterministic.
+        recipe: how it is trained.
     """
-    made = ddpm(shape, classes, backbone, chain, beta_first, beta_last)
+    made = ddpm(shape, classes, backbone, chain, beta_first, beta_last, recipe)
     return replace(made, sampler=Ancestral(eta), grid=Chain(min(50, chain)))

@@ -18,10 +18,11 @@ from hush.tasks import Generate
 def ddpm(
     shape: tuple[int, ...],
     classes: tuple[str, ...] = (),
-    backbone: Backbone = Backbone(),  # noqa: B008 (frozen)
+    backbone: Backbone = Backbone(),
     chain: int = 1000,
     beta_first: float = 1e-4,
     beta_last: float = 0.02,
+    recipe: Recipe = Recipe(steps=800_000, batch=128, learning_rate=2e-4, warmup=5000, ema=0.9999),
 ) -> System:
     """DDPM: a chain of small noisings, its noise predicted, walked back step by step.
 
@@ -34,6 +35,7 @@ def ddpm(
         chain: T, steps of the chain.
         beta_first: β_1 of a chain of 1000 steps (scaled by 1000/T for others).
         beta_last: β_T, likewise.
+        recipe: how it is trained.
     """
     schedule = Tabulated.linear(chain, beta_first, beta_last)
     network = backbone.build(shape, len(classes))
@@ -44,5 +46,5 @@ def ddpm(
         sampler=Ancestral(eta=1.0),
         grid=Chain(chain),
         task=Generate(shape, classes),
-        recipe=Recipe(steps=800_000, batch=128, learning_rate=2e-4, warmup=5000, ema=0.9999),
+        recipe=recipe,
     )

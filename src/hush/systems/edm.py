@@ -23,13 +23,14 @@ from hush.tasks import Generate
 def edm(
     shape: tuple[int, ...],
     classes: tuple[str, ...] = (),
-    backbone: Backbone = Backbone(  # noqa: B008 (frozen)
-        multipliers=(2, 2, 2), blocks=4, attention=(1,), dropout=0.13
-    ),
+    backbone: Backbone = Backbone(multipliers=(2, 2, 2), blocks=4, attention=(1,), dropout=0.13),
     sigma_data: float = 0.5,
     sigma_max: float = 80.0,
     log_sigma_mean: float = -1.2,
     log_sigma_deviation: float = 1.2,
+    recipe: Recipe = Recipe(
+        steps=390_000, batch=512, learning_rate=1e-3, warmup=19_500, ema=0.9993
+    ),
 ) -> System:
     """EDM: noise added without shrinking the data, a preconditioned network, Heun on Karras's grid.
 
@@ -43,6 +44,7 @@ def edm(
         sigma_max: largest noise level.
         log_sigma_mean: mean of ln σ in training.
         log_sigma_deviation: standard deviation of ln σ in training.
+        recipe: how it is trained.
     """
     network = backbone.build(shape, len(classes))
     process = GaussianProcess(NoiseLevel(sigma_max))
@@ -53,5 +55,5 @@ def edm(
         sampler=Heun(Noise()),
         grid=Karras(18),
         task=Generate(shape, classes),
-        recipe=Recipe(steps=390_000, batch=512, learning_rate=1e-3, warmup=19_500, ema=0.9993),
+        recipe=recipe,
     )

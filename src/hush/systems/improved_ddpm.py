@@ -23,9 +23,10 @@ from hush.tasks import Generate
 def improved_ddpm(
     shape: tuple[int, ...],
     classes: tuple[str, ...] = (),
-    backbone: Backbone = Backbone(blocks=3, attention=(1, 2), dropout=0.3),  # noqa: B008 (frozen)
+    backbone: Backbone = Backbone(blocks=3, attention=(1, 2), dropout=0.3),
     chain: int = 4000,
     predict: Literal["noise", "v"] = "noise",
+    recipe: Recipe = Recipe(steps=500_000, batch=128, learning_rate=1e-4, warmup=0, ema=0.9999),
 ) -> System:
     """Improved DDPM's cosine chain, walked on a few of its steps, predicting the noise or v.
 
@@ -37,6 +38,7 @@ def improved_ddpm(
         backbone: the network.
         chain: T, steps of the chain.
         predict: what the network says: the noise, or v = α ε - σ x_0 with its own loss.
+        recipe: how it is trained.
     """
     network = backbone.build(shape, len(classes))
     process = GaussianProcess(Tabulated.cosine(chain))
@@ -48,5 +50,5 @@ def improved_ddpm(
         sampler=Ancestral(eta=1.0),
         grid=Chain(min(100, chain)),
         task=Generate(shape, classes),
-        recipe=Recipe(steps=500_000, batch=128, learning_rate=1e-4, warmup=0, ema=0.9999),
+        recipe=recipe,
     )

@@ -2,6 +2,7 @@
 listing costs nothing."""
 
 import importlib
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,9 +19,7 @@ class Row(NamedTuple):
 
 
 TABLE = {
-    "ddpm": Row(
-        "pictures", "generate", "a chain of small noisings walked back", "Ho et al. 2020"
-    ),
+    "ddpm": Row("pictures", "generate", "a chain of small noisings walked back", "Ho et al. 2020"),
     "ddim": Row("pictures", "generate", "the same in few deterministic steps", "Song et al. 2021"),
     "improved_ddpm": Row(
         "pictures", "generate", "the cosine chain, predicting noise or v", "Nichol, Dhariwal 2021"
@@ -37,3 +36,17 @@ def find(name: str) -> Callable:
     if name not in TABLE:
         raise UserError(f"There is no system {name!r}: {nearest(name, TABLE)}")
     return getattr(importlib.import_module(f"hush.systems.{name}"), name)
+
+
+def load(path: str | os.PathLike[str], average: bool = True) -> "System":
+    """The system of a run folder with its trained weights, ready to sample from: the averaged ones,
+    or with `average=False` the last. Raises `UserError` for a folder that is not a whole run."""
+    from hush.system import rebuilt
+    from hush.training.checkpoint import Run, load_into
+
+    run = Run(path)
+    record = run.record
+    system = rebuilt(find(record["name"]), record["arguments"])
+    name = "ema.safetensors" if average else "model.safetensors"
+    load_into(system.denoiser, system.codec, run.path / name)
+    return system

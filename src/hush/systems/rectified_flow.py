@@ -21,7 +21,8 @@ from hush.tasks import Generate
 def rectified_flow(
     shape: tuple[int, ...],
     classes: tuple[str, ...] = (),
-    backbone: Backbone = Backbone(dropout=0.15),  # noqa: B008 (frozen)
+    backbone: Backbone = Backbone(dropout=0.15),
+    recipe: Recipe = Recipe(steps=600_000, batch=128, learning_rate=2e-4, warmup=5000, ema=0.9999),
 ) -> System:
     """Rectified flow: a straight line from data to noise, its velocity learned, followed by Euler.
 
@@ -32,6 +33,7 @@ def rectified_flow(
         shape: of one event, (channel, height, width).
         classes: names of the classes, if the data have them.
         backbone: the network.
+        recipe: how it is trained.
     """
     network = backbone.build(shape, len(classes))
     return System(
@@ -41,5 +43,5 @@ def rectified_flow(
         sampler=Ancestral(eta=0.0),  # on straight paths the same as Euler's method
         grid=Uniform(100),
         task=Generate(shape, classes),
-        recipe=Recipe(steps=600_000, batch=128, learning_rate=2e-4, warmup=5000, ema=0.9999),
+        recipe=recipe,
     )

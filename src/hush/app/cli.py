@@ -1,0 +1,77 @@
+"""The command `hush`. What is heavy is imported by the command that needs it."""
+
+import importlib
+import os
+import sys
+from typing import NamedTuple
+
+from hush.errors import UserError, nearest
+
+
+class Command(NamedTuple):
+    """A verb: the module of `hush.app` that has its `run(arguments)`, and what it does."""
+
+    module: str
+    usage: str
+    says: str
+
+
+COMMANDS = {
+    "systems": Command("listing", "", "the table of systems: name, data, task, paper"),
+    "train": Command(
+        "training", "SYSTEM --data DATA --out RUN", "learn from your data; run again to go on"
+    ),
+    "sample": Command("sampling", "RUN", "draw from what was learnt"),
+    "cite": Command("listing", "RUN", "the papers behind a run"),
+}
+
+
+def main() -> None:
+    """The entry point: run a command; a user's error is one sentence and exit status 2."""
+    arguments = sys.argv[1:]
+    try:
+        run(arguments)
+    except UserError as error:
+        print(f"hush: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output left, `hush systems | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def run(arguments: list[str]) -> None:
+    """Run one command line, without the name of the program."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return
+    name = arguments[0]
+    if name == "--version":
+        from importlib.metadata import version
+
+        print(f"hush {version('hush')}")
+        return
+    if name not in COMMANDS:
+        raise UserError(f"There is no command {name!r}: {nearest(name, COMMANDS)}")
+    module = importlib.import_module(f"hush.app.{COMMANDS[name].module}")
+    getattr(module, name)(arguments[1:])
+
+
+def overview() -> str:
+    """What `hush --help` prints."""
+    calls = {name: f"hush {name} {command.usage}".rstrip() for name, command in COMMANDS.items()}
+    width = max(map(len, calls.values())) + 3
+    rows = [f"  {calls[name]:{width}}{command.says}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "hush trains and uses diffusion models on your own data.",
+            "",
+            *rows,
+            "",
+            "`hush COMMAND --help` tells more. A first model, in a few minutes:",
+            "",
+            "  hush train ddpm --data digits --out runs/digits --width 32 --multipliers 1 2 \\",
+            "      --blocks 1 --batch 64 --learning-rate 2e-3 --warmup 100 --ema 0.999 --steps 2000",
+            "  hush sample runs/digits --sampler multistep --steps 20 --seed 7",
+        ]
+    )

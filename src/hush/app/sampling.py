@@ -1,0 +1,132 @@
+"""`hush sample`: pictures, a grid of them, and the strip of noise becoming a picture."""
+
+import random
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from hush.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hush.system import System
+
+MOMENTS = 10  # columns of the trace
+TRACED = 8  # its rows
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw from a trained model: one PNG per sample, and grid.png of all of them."""
+
+    count: int = 64
+    """How many samples."""
+    out: Path | None = None
+    """Where to; by default samples/seed-SEED inside the run."""
+    sampler: str | None = None
+    """ddpm, ddim, ancestral, heun, edm, multistep; settings after a colon: multistep:order=2."""
+    grid: str | None = None
+    """chain, uniform, log_snr, karras; settings likewise: karras:rho=5."""
+    steps: int | None = None
+    """Steps of the walk; fewer are faster."""
+    seed: int | None = None
+    """The same seed gives the same samples; by default a new one, which is printed."""
+    label: str | None = None
+    """Class to draw, by name or number; several between commas; by default all in turn."""
+    guidance: float | None = None
+    """Scale of classifier-free guidance; 1 is none, more is clearer and less varied."""
+    trace: bool = False
+    """Also write trace.png: a few of the samples on their way out of the noise."""
+    batch: int = 256
+    """Samples drawn at once; changes speed and memory, not the samples."""
+    last: bool = False
+    """Draw from the last weights instead of their average."""
+    threads: int | None = None
+    """Processor threads; by default all cores."""
+
+
+def sample(arguments: list[str]) -> None:
+    """Draw samples from a run."""
+    import tyro
+
+    def parse(run: Annotated[Path, tyro.conf.Positional], options: Options) -> tuple:
+        return run, options
+
+    run, options = tyro.cli(
+        tyro.conf.OmitArgPrefixes[parse],
+        args=arguments,
+        prog="hush sample",
+        description=f"{Options.__doc__}\n\nRUN is a folder written by `hush train`.",
+    )
+    _draw(run, options)
+
+
+def _draw(run: Path, options: Options) -> None:
+    import torch
+
+    from hush.systems.index import load
+
+    if options.count < 1 or options.batch < 1:
+        raise UserError(f"--count {options.count} --batch {options.batch}: both must be 1 or more.")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    system = _settled(load(run, average=not options.last), options)
+    seed = random.getrandbits(31) if options.seed is None else options.seed
+    out = options.out or run / "samples" / f"seed-{seed}"
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} already holds files: choose another --out or --seed.")
+    cond = options.label.split(",") if options.label else None
+    pictures = system.sample(
+        options.count, cond, seed=seed, guidance=options.guidance, batch=options.batch
+    )
+    _write(system, pictures.cpu(), cond, out)
+    if options.trace:
+        _trace(system, cond, seed, options, out)
+    print(f"{options.count} samples with seed {seed} in {out}, all of them in {out / 'grid.png'}")
+
+
+def _settled(system: "System", options: Options) -> "System":
+    """The system with the sampler, grid and steps that were asked for."""
+    from hush.app.choices import GRIDS, SAMPLERS, choose
+
+    sampler = choose(SAMPLERS, "sampler", options.sampler) if options.sampler else system.sampler
+    grid = system.grid
+    if options.grid:
+        grid = replace(choose(GRIDS, "grid", options.grid), steps=grid.steps)
+    if options.steps is not None:
+        grid = replace(grid, steps=options.steps)
+    return replace(system, sampler=sampler, grid=grid)
+
+
+def _write(system: "System", pictures: "Tensor", cond: list[str] | None, out: Path) -> None:
+    from hush.data import grid, save
+
+    levels = int(system.codec.levels) or None
+    _, labels = system.task.request(len(pictures), cond)
+    for number, picture in enumerate(pictures):
+        name = f"{number:05d}"
+        if labels is not None:
+            label = system.task.classes[int(labels[number])]
+            name += "-" + re.sub(r"[^\w.-]", "_", label)
+        save(picture, out / f"{name}.png", levels)
+    columns = 10 if labels is not None and len(system.task.classes) == 10 else None
+    save(grid(pictures, columns), out / "grid.png")
+
+
+def _trace(
+    system: "System", cond: list[str] | None, seed: int, options: Options, out: Path
+) -> None:
+    """Some samples at evenly spaced steps of their walk, noise on the left, one row each."""
+    from hush.data import save, strip
+
+    states = system.walk(min(TRACED, options.count), cond, seed=seed, guidance=options.guidance)
+    kept = [round(i * system.grid.steps / (MOMENTS - 1)) for i in range(MOMENTS)]
+    frames = {}
+    for step, state in enumerate(states):
+        if step in kept:
+            # The state is scaled to the variance of data, so that noise stays visible.
+            scale = (state.t.alpha**2 + state.t.sigma**2) ** -0.5
+            frames[step] = system.codec.decode(state.x * scale).cpu()
+    save(strip([frames[step] for step in kept]), out / "trace.png")

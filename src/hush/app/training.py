@@ -1,0 +1,92 @@
+"""`hush train`: flags from the signatures of the system, its recipe and the picture options."""
+
+import inspect
+import sys
+from dataclasses import asdict, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from hush.errors import UserError
+from hush.systems.index import TABLE, find
+
+OWN = ("shape", "classes")  # parameters of a system that the data decide
+
+
+def train(arguments: list[str]) -> None:
+    """Train the system named first on the data of --data in the run folder --out."""
+    if not arguments or arguments[0].startswith("-"):
+        print(_overview())
+        if not arguments or arguments[0] not in ("-h", "--help"):
+            raise UserError("hush train needs the name of a system first, such as ddpm.")
+        return
+    name, *flags = arguments
+    function = find(name)
+    options = _parsed(name, function, flags)
+
+    import torch
+
+    from hush.data import open_source
+    from hush.training.loop import train as run
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    source = open_source(options.data, **_given(options.pictures))
+    print(f"{options.data}: {source.summary()}", file=sys.stderr)
+    settings = {
+        key: getattr(options, key)
+        for key in inspect.signature(function).parameters
+        if key not in OWN
+    }
+    torch.manual_seed(options.recipe.seed)  # the initial weights; this process is ours
+    system = function(tuple(source.shape), tuple(source.classes), **settings)
+    run(system, source, options.out, options.recipe)
+
+
+def _overview() -> str:
+    rows = [f"  {name:16}{row.says} ({row.paper})" for name, row in TABLE.items()]
+    return "\n".join(
+        [
+            "usage: hush train SYSTEM --data DATA --out RUN [OPTIONS]",
+            "",
+            *rows,
+            "",
+            "DATA is a folder of pictures, a Parquet file, WebDataset shards, a data set of the",
+            "Hugging Face hub (user/name), or the built-in digits. `hush train SYSTEM --help` lists",
+            "the options of a system, with its paper's defaults.",
+        ]
+    )
+
+
+def _given(options: Any) -> dict[str, Any]:
+    """The fields that were set, as keywords: a source refuses only what was asked of it."""
+    blank = type(options)()
+    return {key: value for key, value in asdict(options).items() if value != getattr(blank, key)}
+
+
+def _parsed(name: str, function: Any, flags: list[str]) -> Any:
+    """The command line of a system as one value."""
+    import docstring_parser
+    import tyro
+
+    from hush.data import PictureOptions
+
+    says = docstring_parser.parse(function.__doc__)
+    described = {param.arg_name: param.description for param in says.params}
+    columns: list[Any] = [
+        ("data", Annotated[str, tyro.conf.arg(help="A folder, file, data set name, or digits.")]),
+        ("out", Annotated[Path, tyro.conf.arg(help="Folder of the run; an existing one goes on.")]),
+    ]
+    for key, parameter in inspect.signature(function).parameters.items():
+        if key not in OWN:
+            kind = Annotated[parameter.annotation, tyro.conf.arg(help=described.get(key))]
+            columns.append((key, kind, field(default=parameter.default)))
+    threads = Annotated[int | None, tyro.conf.arg(help="Processor threads; by default all cores.")]
+    columns.append(("threads", threads, field(default=None)))
+    columns.append(("pictures", PictureOptions, field(default=PictureOptions())))
+    options = make_dataclass("Options", columns)
+    return tyro.cli(
+        tyro.conf.OmitArgPrefixes[options],
+        args=flags,
+        prog=f"hush train {name}",
+        description=f"{says.short_description}\n\n{says.long_description or ''}",
+    )
