@@ -37,7 +37,7 @@ _NAMES = {
     "train": "hush.training.loop",
 }
 
-__all__ = [*_NAMES, *_ROOMS]  # noqa: PLE0604 (names, all of them strings)
+__all__ = [*_NAMES, *_ROOMS]
 
 
 def __getattr__(name: str) -> Any:

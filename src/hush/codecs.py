@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hush.errors import UserError
 
-Batch = Float[Tensor, "batch *event"]
+Batch = Float[Tensor, " batch *event"]
 
 
 class Codec(nn.Module, ABC):

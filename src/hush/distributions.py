@@ -19,23 +19,23 @@ class Gaussian:
     `mean` has shape (batch, *event); `variance` is a number, (batch,), or broadcasts over `mean`.
     """
 
-    mean: Float[Tensor, "batch *event"]
+    mean: Float[Tensor, " batch *event"]
     variance: Number = 0.0
 
-    def sample(self, rng: Streams) -> Float[Tensor, "batch *event"]:
+    def sample(self, rng: Streams) -> Float[Tensor, " batch *event"]:
         """mean + √variance ε, with the noise of each sample's own stream; a point draws nothing."""
         if self.is_point:
             return self.mean
         noise = rng.normal(tuple(self.mean.shape[1:]), self.mean.dtype)
         return torch.addcmul(self.mean, noise, self.spread**0.5)
 
-    def log_prob(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
+    def log_prob(self, x: Float[Tensor, " batch *event"]) -> Float[Tensor, " batch"]:
         """log N(x; mean, variance) in nats, summed over the event."""
         variance = self.spread
         density = -0.5 * (self.error(x) / variance + (math.tau * variance).log())
         return density.flatten(1).sum(1)
 
-    def error(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
+    def error(self, x: Float[Tensor, " batch *event"]) -> Float[Tensor, " batch *event"]:
         """The squared error of the mean, element by element."""
         return (x - self.mean) ** 2
 

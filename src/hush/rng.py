@@ -82,14 +82,14 @@ class Streams:
 
     def uniform(
         self, event: tuple[int, ...] = (), dtype: torch.dtype = torch.float64
-    ) -> Float[Tensor, "batch *event"]:
+    ) -> Float[Tensor, " batch *event"]:
         """Uniform numbers strictly between 0 and 1 (2⁻³² apart), shape (batch, *event)."""
         words = torch.stack(self._words(event), -1)
         return self._shaped((words.to(dtype) + 0.5) * 2.0**-32, event)
 
     def normal(
         self, event: tuple[int, ...] = (), dtype: torch.dtype = torch.float32
-    ) -> Float[Tensor, "batch *event"]:
+    ) -> Float[Tensor, " batch *event"]:
         """Standard normal numbers by Box-Muller, √(-2 ln u) (cos 2πv, sin 2πv), (batch, *event)."""
         a, b, c, d = (word.to(dtype) for word in self._words(event))
         radius = (torch.stack((a, c), -1) + 0.5).mul_(2.0**-32).log_().mul_(-2.0).sqrt_()

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, is_dataclass, replace
@@ -56,6 +57,22 @@ class Recipe:
     """Threads that read data ahead."""
     seed: int = 0
     """Seed of everything random: initial weights, data order, noise."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulate", "report_every", "sample_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        for name in ("learning_rate", "clip"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise UserError(f"{name} must be a positive number, got {getattr(self, name)}.")
+        for name in ("ema", "held_out"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise UserError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
+        if self.batch % self.accumulate:
+            raise UserError(
+                f"A batch of {self.batch} cannot be computed in {self.accumulate} equal parts: "
+                "choose accumulate so that it divides batch."
+            )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def expand(value: Number, like: Tensor) -> Number:
     return value.to(like).reshape(value.shape + (1,) * (like.ndim - value.ndim))
 
 
-def per_sample(value: Shaped[Tensor, "batch *event"]) -> Shaped[Tensor, " batch"]:
+def per_sample(value: Shaped[Tensor, " batch *event"]) -> Shaped[Tensor, " batch"]:
     """The mean over everything but the batch.
 
     >>> per_sample(torch.tensor([[1.0, 3.0], [5.0, 5.0]]))

@@ -71,7 +71,7 @@ def overview() -> str:
             "`hush COMMAND --help` tells more. A first model, in a few minutes:",
             "",
             "  hush train ddpm --data digits --out runs/digits --width 32 --multipliers 1 2 \\",
-            "      --blocks 1 --batch 64 --learning-rate 2e-3 --warmup 100 --ema 0.999 --steps 2000",
+            "    --blocks 1 --batch 64 --learning-rate 2e-3 --warmup 100 --ema 0.999 --steps 2000",
             "  hush sample runs/digits --sampler multistep --steps 20 --seed 7",
         ]
     )

@@ -51,8 +51,8 @@ def _overview() -> str:
             *rows,
             "",
             "DATA is a folder of pictures, a Parquet file, WebDataset shards, a data set of the",
-            "Hugging Face hub (user/name), or the built-in digits. `hush train SYSTEM --help` lists",
-            "the options of a system, with its paper's defaults.",
+            "Hugging Face hub (user/name), or the built-in digits. `hush train SYSTEM --help`",
+            "lists the options of a system, with its paper's defaults.",
         ]
     )
 

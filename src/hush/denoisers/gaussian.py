@@ -30,7 +30,7 @@ class GaussianDenoiser(Denoiser):
         self.parameterisation = parameterisation or Noise()
 
     def forward(
-        self, x_t: Float[Tensor, "batch *event"], t: Moment, cond: Tensor | None = None
+        self, x_t: Float[Tensor, " batch *event"], t: Moment, cond: Tensor | None = None
     ) -> Gaussian:
         schedule = self.process.schedule
         skip, out, c_in, clock = self.parameterisation(schedule, schedule.level(t))

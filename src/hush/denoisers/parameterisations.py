@@ -94,8 +94,9 @@ class Score(Parameterisation):
 class EDM(Parameterisation):
     """Karras's preconditioning for data of standard deviation σ_d, written for any (α, σ).
 
-    With r = σ/α and y = x_t/α: x_0 = c_skip y + c_out F(c_in y, ln(r)/4), c_skip = σ_d²/(r² + σ_d²),
-    c_out = r σ_d/√(r² + σ_d²), c_in = 1/√(r² + σ_d²). Karras et al. 2022, table 1.
+    With r = σ/α and y = x_t/α: x_0 = c_skip y + c_out F(c_in y, ln(r)/4),
+    c_skip = σ_d²/(r² + σ_d²), c_out = r σ_d/√(r² + σ_d²), c_in = 1/√(r² + σ_d²).
+    Karras et al. 2022, table 1.
     """
 
     sigma_data: float = 0.5

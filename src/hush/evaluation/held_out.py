@@ -12,7 +12,7 @@ from hush.tensors import drop
 def held_out_losses(
     system: System, source: Source, seed: int = 0, levels: int = 8, batch: int = 256
 ) -> dict[float, float]:
-    """The objective's loss at `levels` times, evenly spread over the law it trains on: {time: loss}.
+    """The objective's loss at `levels` times spread evenly over the law it trains on: {time: loss}.
 
     Each record is seen at one of the times with noise of its own, the same at every call, so that
     two calls compare weights and nothing else. A tenth of the conditions is hidden, as in training.

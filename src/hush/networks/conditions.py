@@ -38,7 +38,7 @@ class Features(nn.Module):
         self.none = nn.Parameter(torch.zeros(features))
 
     def forward(
-        self, cond: Float[Tensor, "batch count"] | None, batch: int
+        self, cond: Float[Tensor, " batch count"] | None, batch: int
     ) -> Float[Tensor, "batch feature"]:
         if cond is None:
             return self.none.expand(batch, -1)

@@ -10,7 +10,7 @@ from hush.processes.base import Moment, Process
 from hush.schedules import Schedule, Tabulated
 from hush.tensors import expand
 
-State = Float[Tensor, "batch *event"]
+State = Float[Tensor, " batch *event"]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ class Heun(Sampler):
 
     basis: Basis = field(default_factory=Velocity)
 
+    order: ClassVar[int] = 2
     cite: ClassVar[str] = (
         "Karras, Aittala, Aila, Laine 2022, Elucidating the design space of diffusion-based "
         "generative models, algorithm 1"

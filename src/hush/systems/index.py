@@ -4,9 +4,12 @@ listing costs nothing."""
 import importlib
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hush.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from hush.system import System
 
 
 class Row(NamedTuple):

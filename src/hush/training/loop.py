@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,7 +45,7 @@ def train(
     and return. Raises `UserError` for data or a folder that does not fit.
     """
     recipe = replace(recipe or system.recipe, **changes)
-    _check(system, source, recipe)
+    _check(system, source)
     run = Run(out)
     about = {"name": source.name, "classes": source.classes, "levels": source.levels}
     record = {"name": system.name, "arguments": system.arguments, "data": about, "recipe": recipe}
@@ -58,16 +57,11 @@ def train(
     return trainer.averaged
 
 
-def _check(system: System, source: Source, recipe: Recipe) -> None:
+def _check(system: System, source: Source) -> None:
     if tuple(source.shape) != tuple(system.task.shape):
         raise UserError(
             f"{source.name} has events of shape {tuple(source.shape)}, the model expects "
             f"{tuple(system.task.shape)}: make the system with shape={tuple(source.shape)}."
-        )
-    if recipe.batch < 1 or recipe.accumulate < 1 or recipe.batch % recipe.accumulate:
-        raise UserError(
-            f"A batch of {recipe.batch} cannot be computed in {recipe.accumulate} equal parts: "
-            "choose --accumulate so that it divides --batch."
         )
 
 

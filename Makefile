@@ -1,0 +1,31 @@
+# Every target sets itself up: a virtual environment with the pinned versions of constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 1  # tests run in two processes; one thread each
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: demo test slow lint clean
+
+demo: .venv/ready
+	OMP_NUM_THREADS=$$(nproc 2>/dev/null || sysctl -n hw.ncpu) $(BIN)/python examples/digits.py runs/demo
+
+test: .venv/ready lint
+	$(BIN)/pytest -n 2 -m "not slow"
+
+slow: .venv/ready
+	$(BIN)/pytest -m slow
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "hush needs Python 3.11 or newer; name one: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@

@@ -1,0 +1,5 @@
+"""`python -m hush` is `hush`."""
+
+from hush.app.cli import main
+
+main()

@@ -1,0 +1,71 @@
+"""The suite of codecs."""
+
+import copy
+import math
+
+import torch
+from torch import Tensor
+
+from hush.codecs import Codec
+from hush.errors import UserError
+from hush.rng import Streams
+from hush.testing.claims import agree, require
+
+_LEVELS = (2, 17, 256, 65536)
+
+
+def check_codec(codec: Codec) -> None:
+    """A codec gives back what it was given.
+
+    - decode(encode(data)) is the data bit for bit, on each of 2, 17, 256 and 65536 levels in
+      float32; to 1e-12 on continuous data in float64;
+    - decode holds to the range that was measured;
+    - `log_det` is log |d encode/d data|, by the Jacobian;
+    - what it measured lives in its state_dict;
+    - it refuses data that never vary, and data that are not finite, with a UserError.
+    """
+    name = type(codec).__name__
+    for levels in _LEVELS:
+        values = torch.arange(levels, dtype=torch.float64) / (levels - 1)
+        data = values.float().reshape(-1, 1)
+        fitted = copy.deepcopy(codec).fit([data], levels)
+        back = fitted.decode(fitted.encode(data))
+        require(torch.equal(back, data), f"{name} must give {levels} levels back bit for bit.")
+    data = _continuous()
+    fitted = copy.deepcopy(codec).fit(data.split(7))
+    x_0 = fitted.encode(data)
+    require(x_0.dtype == data.dtype, f"{name} must keep the type of the data.")
+    agree(fitted.decode(x_0), data, 1e-12, f"decode(encode(data)) of {name}")
+    beyond = fitted.decode(torch.stack((x_0[0] * 0 - 1e3, x_0[0] * 0 + 1e3)))
+    inside = beyond.min() >= data.min() - 1e-12 and beyond.max() <= data.max() + 1e-12
+    require(inside, f"decode of {name} must hold to the range that was measured.")
+    _check_log_det(fitted, data[0], name)
+    again = copy.deepcopy(codec)
+    again.load_state_dict(fitted.state_dict())
+    require(torch.equal(again.encode(data), x_0), f"{name} must keep what it measured in buffers.")
+    _check_refusals(codec, data, name)
+
+
+def _continuous() -> Tensor:
+    return 3.0 + 2.5 * Streams.of(2, 40).normal((2, 3), torch.float64)
+
+
+def _check_log_det(codec: Codec, example: Tensor, name: str) -> None:
+    jacobian = torch.autograd.functional.jacobian(
+        lambda flat: codec.encode(flat.reshape(1, *example.shape)).flatten(), example.flatten()
+    )
+    wanted = torch.linalg.slogdet(jacobian).logabsdet.item()
+    require(math.isfinite(wanted), f"encode of {name} must be invertible.")
+    agree(codec.log_det(tuple(example.shape)), wanted, 1e-10, f"log_det of {name}")
+
+
+def _check_refusals(codec: Codec, data: Tensor, name: str) -> None:
+    spoilt = data.clone()
+    spoilt[3, 0, 0] = math.nan
+    cases = {"data that never vary": torch.full_like(data, 0.5), "data with a NaN": spoilt}
+    for case, bad in cases.items():
+        try:
+            copy.deepcopy(codec).fit([bad])
+        except UserError:
+            continue
+        raise AssertionError(f"{name} must refuse {case} with a UserError.")

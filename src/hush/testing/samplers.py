@@ -1,0 +1,181 @@
+"""The suites of samplers and of the bases their solvers integrate in."""
+
+import copy
+import functools
+import math
+
+import torch
+from torch import Tensor
+
+from hush.distributions import Gaussian
+from hush.processes import GaussianProcess
+from hush.rng import Streams
+from hush.samplers import Sampler, State, walk
+from hush.samplers.bases import Basis
+from hush.schedules import Level, Schedule
+from hush.testing.claims import agree, require
+from hush.testing.mixtures import GaussianMixture, MixtureDenoiser, flow_map
+from hush.testing.schedules import check_frozen
+
+_MIXTURE = GaussianMixture.of(
+    [0.3, 0.5, 0.2], [[-1.5, 0.5], [1.0, 1.0], [0.5, -1.5]], [0.3, 0.2, 0.4]
+)
+_GAUSSIAN = GaussianMixture.of([1.0], [[0.7, 0.7, -0.4, 0.0]], [0.25])
+_POINT = GaussianMixture.of([1.0], [[[0.3, -0.8], [1.0, 0.0]]], [0.0])
+
+
+def even_levels(schedule: Schedule, steps: int) -> list[Level]:
+    """Levels from t = 1 to 0 evenly spaced in the angle atan(σ/α): on every schedule a walk whose
+    steps all shrink alike as they grow in number, which is what an order of convergence needs."""
+    end = schedule.level(1.0)
+    angles = torch.linspace(math.atan2(end.sigma, end.alpha), 0, steps + 1, dtype=torch.float64)
+    times = schedule.time(-2.0 * angles.tan().log())
+    times[0], times[-1] = 1.0, 0.0
+    return schedule.levels(times)
+
+
+def _last(sampler: Sampler, schedule: Schedule, data: GaussianMixture, x: Tensor, steps: int,
+          rng: Streams) -> Tensor:  # fmt: skip
+    """The end of a walk whose denoiser says the exact mean, as a perfect network would."""
+    denoiser = MixtureDenoiser(GaussianProcess(schedule), data, spread=False)
+    *_, state = walk(sampler, denoiser, x, even_levels(schedule, steps), rng)
+    return state.x
+
+
+def _noise(schedule: Schedule, data: GaussianMixture, rng: Streams) -> Tensor:
+    """Draws of the exact law at t = 1."""
+    process = GaussianProcess(schedule)
+    return process.marginal(data.sample(rng), 1.0).sample(rng.next(2))
+
+
+def check_sampler(sampler: Sampler, schedule: Schedule) -> None:
+    """A sampler is a frozen value that walks the exact denoiser to the data.
+
+    - a step leaves no trace: not in the sampler, nor in the state it was given, and the same state
+      gives the same next state, bit for bit;
+    - a batch walked in two halves gives the same samples, to 1e-12: each has its own stream;
+    - no noise is left: a walk to data that are one point ends on that point;
+    - a sampler that draws nothing converges to the exact flow of a mixture with the order that its
+      `order` claims (within 0.3, between 64 and 128 steps; 1 if it claims none);
+    - one that draws gives Gaussian data their mean and variance, within 5 standard errors and the
+      2 % that 200 steps may cost.
+    """
+    check_frozen(sampler)
+    _check_trace(sampler, schedule)
+    _check_batch(sampler, schedule)
+    rng = Streams.of(1, 6)
+    x = _noise(schedule, _POINT, rng)
+    end = _last(sampler, schedule, _POINT, x, 5, rng.next(3))
+    name = f"{sampler!r} on {type(schedule).__name__}"
+    agree(end, _POINT.means.expand_as(end), 1e-12, f"the end of a walk of {name} to one point")
+    x = _noise(schedule, _MIXTURE, rng)
+    ends = [_last(sampler, schedule, _MIXTURE, x, 8, Streams.of(seed, 6)) for seed in (7, 8)]
+    if torch.equal(*ends):
+        _check_order(sampler, schedule, name)
+    else:
+        _check_law(sampler, schedule, name)
+
+
+def _check_trace(sampler: Sampler, schedule: Schedule) -> None:
+    denoiser = MixtureDenoiser(GaussianProcess(schedule), _MIXTURE, spread=False)
+    rng = Streams.of(4, 3)
+    before = copy.deepcopy(sampler)
+    levels = even_levels(schedule, 6)
+    state = State(_noise(schedule, _MIXTURE, rng), levels[0], rng.next(3))
+    for s in levels[1:]:
+        given = copy.deepcopy(state)
+        once = sampler.step(denoiser, state, s)
+        again = sampler.step(denoiser, given, s)
+        name = repr(sampler)
+        require(torch.equal(once.x, again.x), f"{name}: the same state must give the same next.")
+        require(torch.equal(state.x, given.x), f"{name} must not change the state it was given.")
+        require(once.t == s, f"{name} must say that it arrived at t = {s.time}, not {once.t.time}.")
+        require(once.rng.draw > state.rng.draw, f"{name} must move on in the random streams.")
+        state = once
+    require(sampler == before, f"{sampler!r} must not change as it walks.")
+
+
+def _check_batch(sampler: Sampler, schedule: Schedule) -> None:
+    rng = Streams.of(9, 5)
+    x = _noise(schedule, _MIXTURE, rng)
+    whole = _last(sampler, schedule, _MIXTURE, x, 7, rng.next(3))
+    halves = [
+        _last(sampler, schedule, _MIXTURE, x[part], 7, rng[part].next(3))
+        for part in (slice(0, 2), slice(2, 5))
+    ]
+    agree(torch.cat(halves), whole, 1e-12, f"{sampler!r}, a batch in two halves")
+
+
+@functools.lru_cache(maxsize=64)
+def _flow(schedule: Schedule) -> tuple[Tensor, Tensor]:
+    x = _noise(schedule, _MIXTURE, Streams.of(6, 8))
+    return x, flow_map(_MIXTURE, x, schedule.level(1.0))
+
+
+def _check_order(sampler: Sampler, schedule: Schedule, name: str) -> None:
+    x, exact = _flow(schedule)
+    rng, order = Streams.of(0, 8), sampler.order
+    coarse, fine = (
+        (_last(sampler, schedule, _MIXTURE, x, steps, rng) - exact).abs().max().item()
+        for steps in (64, 128)
+    )
+    slope = math.log2(coarse / fine) if fine > 0.0 else math.inf
+    require(
+        slope >= order - 0.3 or fine < 1e-9,
+        f"{name} claims order {order}, but its error falls as 1/steps^{slope:.2f} "
+        f"({coarse:.3g} at 64 steps, {fine:.3g} at 128).",
+    )
+
+
+def _check_law(sampler: Sampler, schedule: Schedule, name: str) -> None:
+    count, rng = 2000, Streams.of(10, 2000)
+    x = _noise(schedule, _GAUSSIAN, rng)
+    end = _last(sampler, schedule, _GAUSSIAN, x, 200, rng.next(3))
+    variance = _GAUSSIAN.variances.item()
+    off = (end.mean(0) - _GAUSSIAN.mean).abs().max().item()
+    allowed = (5.0 * count**-0.5 + 0.02) * variance**0.5
+    require(off <= allowed, f"{name}: the mean is off by {off:.3g}, allowed {allowed:.3g}.")
+    ratio = (end - _GAUSSIAN.mean).square().mean().item() / variance
+    allowed = 5.0 * (2.0 / end.numel()) ** 0.5 + 0.02
+    require(
+        abs(ratio - 1.0) <= allowed,
+        f"{name}: the variance is {ratio:.3f} of what it should be, allowed 1 ± {allowed:.3f}.",
+    )
+
+
+def check_basis(basis: Basis, schedule: Schedule) -> None:
+    """In a basis the flow of one belief is a straight line, and data and noise are its only parts.
+
+    For a fixed pair, x = α x_0 + σ ε moves as x/scale, whose difference between two levels is the
+    difference of `variable` times `combine(x_0, ε)`, to 1e-12; so Euler's step there is DDIM's,
+    whatever the levels. The variable falls all the way to the data. Levels without signal are left
+    out where the basis has no scale for them.
+    """
+    name = f"{type(basis).__name__} on {type(schedule).__name__}"
+    check_frozen(basis)
+    rng = Streams.of(8, 4)
+    x_0, noise = rng.normal((3,), torch.float64), rng.next().normal((3,), torch.float64)
+    levels = even_levels(schedule, 9)
+    if basis_blind(basis, levels[0]):
+        levels = levels[1:]
+    variables = [basis.variable(level) for level in levels]
+    falls = all(s < t for t, s in zip(variables, variables[1:], strict=False))
+    require(falls, f"The variable of {name} must fall towards the data.")
+    process = GaussianProcess(schedule)
+    for t in levels[:-1]:
+        x = t.alpha * x_0 + t.sigma * noise
+        size = max(1.0, basis.combine(x_0, noise).abs().max().item())
+        slope = basis.slope(x_0, x, t)
+        agree(slope, basis.combine(x_0, noise), 1e-11 * size, f"the slope of {name}")
+        for s in levels:
+            if s.time >= t.time:
+                continue
+            area = (basis.variable(s) - basis.variable(t)) * slope
+            ddim = process.reverse(Gaussian(x_0), x, s, t, eta=0.0).mean
+            scale = max(1.0, abs(basis.scale(s) * basis.variable(t)))
+            agree(basis.advance(x, t, s, area), ddim, 1e-11 * scale, f"Euler's step of {name}")
+
+
+def basis_blind(basis: Basis, level: Level) -> bool:
+    """Whether the basis has no scale at a level without signal."""
+    return level.alpha == 0.0 and basis.scale(level) == 0.0

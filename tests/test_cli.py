@@ -1,0 +1,196 @@
+"""The command line, as a person meets it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hush import systems
+from hush.app import cli
+from hush.app.choices import GRIDS, SAMPLERS, choose
+from hush.errors import UserError
+from hush.samplers.base import Sampler
+from hush.samplers.grids import Grid
+
+TRAIN = (
+    "train ddpm --data digits --width 8 --multipliers 1 --blocks 1 --attention --dropout 0 "
+    "--batch 8 --learning-rate 1e-3 --warmup 1 --chain 20 --sample-every 50 --threads 1"
+).split()
+
+
+def hush(*arguments):
+    """Run a command line in this process."""
+    cli.run([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("cli") / "run"
+    hush(*TRAIN, "--steps", 4, "--out", out)
+    return out
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from hush.app import cli; cli.run(['--help']); cli.run(['train', '--help']);"
+        "print(sorted({'torch', 'numpy', 'tyro', 'accelerate', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "hush train SYSTEM --data DATA --out RUN" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("trian ddpm", "There is no command 'trian': did you mean train?"),
+        ("train dppm --data digits --out x", "There is no system 'dppm': did you mean ddpm?"),
+        ("train ddpm --data nowhere/at/all --out x", "nowhere/at/all"),
+        ("train ddpm --data digits --out x --size 16", "size"),
+        ("train ddpm --data digits --out x --width 7", "--width must be even, got 7"),
+        ("train ddpm --data digits --out x --size 0", "size=0: expected a whole number"),
+        ("sample nowhere", "nowhere is not a run: it has no system.json"),
+        ("cite nowhere", "nowhere is not a run: it has no system.json"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_status_2(line, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["hush", *line.split()])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    said = capsys.readouterr().err.strip().splitlines()
+    assert caught.value.code == 2
+    assert said[-1].startswith("hush: ")
+    assert sentence in said[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_folder_and_a_truncated_picture_are_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty"):
+        hush(*TRAIN[:2], "--data", tmp_path / "empty", "--out", tmp_path / "run")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (6, 16, 16, 3), dtype=np.uint8)
+    for number, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(pictures / f"{number}.png")
+    whole = (pictures / "3.png").read_bytes()
+    (pictures / "3.png").write_bytes(whole[: len(whole) // 2])
+    flags = [*TRAIN[:2], "--data", pictures, *TRAIN[4:], "--steps", 1]
+    with pytest.raises(UserError, match=r"3\.png cannot be read"):
+        hush(*flags, "--out", tmp_path / "run")
+    hush(*flags, "--out", tmp_path / "run2", "--skip-broken")
+    assert (tmp_path / "run2" / "model.safetensors").exists()
+    assert (pictures / "3.png").read_bytes() == whole[: len(whole) // 2]
+
+
+def test_samples_are_pictures_named_by_class_with_a_grid_and_a_trace(run, tmp_path, capsys):
+    out = tmp_path / "drawn"
+    hush("sample", run, "--count", 12, "--seed", 7, "--out", out, "--trace", "--threads", 1)
+    names = sorted(path.name for path in out.iterdir())
+    assert names[:2] == ["00000-0.png", "00001-1.png"]
+    assert names[-2:] == ["grid.png", "trace.png"]
+    assert len(names) == 14
+    assert Image.open(out / "00000-0.png").size == (8, 8)
+    assert "seed 7" in capsys.readouterr().out
+
+
+def test_a_seed_gives_the_same_pictures_whatever_the_count_and_the_batch(run, tmp_path):
+    for name, flags in (("a", ["--count", 5]), ("b", ["--count", 9, "--batch", 2])):
+        hush("sample", run, "--seed", 3, "--label", "4", "--out", tmp_path / name, *flags)
+    for number in range(5):
+        pair = [np.asarray(Image.open(tmp_path / n / f"{number:05d}-4.png")) for n in "ab"]
+        assert np.array_equal(*pair)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--sampler ddim --steps 5",
+        "--sampler multistep:order=2 --grid uniform --steps 4",
+        "--sampler heun --grid log_snr:ratio_min=0.1 --steps 4 --guidance 2",
+        "--sampler ancestral:eta=0.5 --grid chain:spacing=leading --steps 5 --label 1,2",
+        "--last --count 1",
+    ],
+)
+def test_sampler_grid_guidance_and_class_are_asked_for_in_words(run, tmp_path, flags):
+    hush("sample", run, "--count", 2, "--out", tmp_path / "out", *flags.split())
+    assert (tmp_path / "out" / "grid.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ("--sampler multstep", "did you mean multistep"),
+        ("--sampler multistep:ordr=2", "no setting 'ordr': did you mean order"),
+        ("--sampler multistep:order=9", "orders 1, 2 and 3, not 9"),
+        ("--grid chain --steps 21", "A chain of 20 steps cannot be walked in 21"),
+        ("--steps 0", "at least 1 step, got 0"),
+        ("--label eleven", "no class 'eleven'"),
+        ("--count 0", "must be 1 or more"),
+    ],
+)
+def test_what_cannot_be_sampled_is_said_before_anything_is_written(run, tmp_path, flags, sentence):
+    with pytest.raises(UserError, match=sentence):
+        hush("sample", run, "--out", tmp_path / "out", *flags.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_samples_never_overwrite(run, tmp_path):
+    hush("sample", run, "--count", 1, "--out", tmp_path / "out")
+    with pytest.raises(UserError, match="already holds files"):
+        hush("sample", run, "--count", 1, "--out", tmp_path / "out")
+
+
+def test_cite_names_the_paper_of_the_system_and_of_its_sampler(run, capsys):
+    hush("cite", run)
+    said = capsys.readouterr().out
+    assert "arXiv:2006.11239" in said
+    assert "Song, Meng, Ermon 2021" in said
+
+
+def test_systems_lists_every_page_of_the_room(capsys):
+    hush("systems")
+    said = capsys.readouterr().out
+    room = Path(systems.__file__).parent
+    pages = {path.stem for path in room.glob("*.py")} - {"__init__", "index"}
+    assert pages == set(systems.TABLE)
+    assert all(page in said for page in pages)
+
+
+def test_choices_name_every_sampler_and_grid():
+    for base, table in ((Sampler, SAMPLERS), (Grid, GRIDS)):
+        ours = {kind for kind in base.__subclasses__() if kind.__module__.startswith("hush.")}
+        assert ours == {type(value) for value in table.values()}
+    assert choose(SAMPLERS, "sampler", "ddim").eta == 0.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_leaves_cleanly_and_the_same_command_goes_on(tmp_path, number):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "hush", *TRAIN, "--out", str(out)]
+    running = subprocess.Popen(
+        [*command, "--steps", "100000", "--save-every", "100000", "--report-every", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not (out / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    running.send_signal(number)
+    said = running.communicate(timeout=60)[1]
+    assert running.returncode == 0
+    assert "Stopped and saved at step" in said
+    assert "Traceback" not in said
+    step = int((out / "state").iterdir().__next__().name)
+    done = subprocess.run(
+        [*command, "--steps", str(step + 1)], capture_output=True, text=True, check=True
+    )
+    assert f"Going on from step {step}" in done.stderr
