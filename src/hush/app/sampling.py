@@ -6,12 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import tyro
+
 from hush.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from hush.system import System
+
+Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
+Real = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
+Word = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
+Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
 
 MOMENTS = 10  # columns of the trace
 TRACED = 8  # its rows
@@ -21,21 +28,23 @@ TRACED = 8  # its rows
 class Options:
     """Draw from a trained model: one PNG per sample, and grid.png of all of them."""
 
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """A folder written by `hush train`."""
     count: int = 64
     """How many samples."""
-    out: Path | None = None
+    out: Folder = None
     """Where to; by default samples/seed-SEED inside the run."""
-    sampler: str | None = None
+    sampler: Word = None
     """ddpm, ddim, ancestral, heun, edm, multistep; settings after a colon: multistep:order=2."""
-    grid: str | None = None
+    grid: Word = None
     """chain, uniform, log_snr, karras; settings likewise: karras:rho=5."""
-    steps: int | None = None
+    steps: Whole = None
     """Steps of the walk; fewer are faster."""
-    seed: int | None = None
+    seed: Whole = None
     """The same seed gives the same samples; by default a new one, which is printed."""
-    label: str | None = None
+    label: Word = None
     """Class to draw, by name or number; several between commas; by default all in turn."""
-    guidance: float | None = None
+    guidance: Real = None
     """Scale of classifier-free guidance; 1 is none, more is clearer and less varied."""
     trace: bool = False
     """Also write trace.png: a few of the samples on their way out of the noise."""
@@ -43,38 +52,26 @@ class Options:
     """Samples drawn at once; changes speed and memory, not the samples."""
     last: bool = False
     """Draw from the last weights instead of their average."""
-    threads: int | None = None
+    threads: Whole = None
     """Processor threads; by default all cores."""
 
 
 def sample(arguments: list[str]) -> None:
     """Draw samples from a run."""
-    import tyro
-
-    def parse(run: Annotated[Path, tyro.conf.Positional], options: Options) -> tuple:
-        return run, options
-
-    run, options = tyro.cli(
-        tyro.conf.OmitArgPrefixes[parse],
-        args=arguments,
-        prog="hush sample",
-        description=f"{Options.__doc__}\n\nRUN is a folder written by `hush train`.",
-    )
-    _draw(run, options)
-
-
-def _draw(run: Path, options: Options) -> None:
     import torch
 
     from hush.systems.index import load
 
+    options = tyro.cli(
+        Options, args=arguments, prog="hush sample", config=(tyro.conf.FlagCreatePairsOff,)
+    )
     if options.count < 1 or options.batch < 1:
         raise UserError(f"--count {options.count} --batch {options.batch}: both must be 1 or more.")
     if options.threads:
         torch.set_num_threads(options.threads)
-    system = _settled(load(run, average=not options.last), options)
+    system = _settled(load(options.run, average=not options.last), options)
     seed = random.getrandbits(31) if options.seed is None else options.seed
-    out = options.out or run / "samples" / f"seed-{seed}"
+    out = options.out or options.run / "samples" / f"seed-{seed}"
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} already holds files: choose another --out or --seed.")
     cond = options.label.split(",") if options.label else None

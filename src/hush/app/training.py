@@ -80,13 +80,16 @@ def _parsed(name: str, function: Any, flags: list[str]) -> Any:
         if key not in OWN:
             kind = Annotated[parameter.annotation, tyro.conf.arg(help=described.get(key))]
             columns.append((key, kind, field(default=parameter.default)))
-    threads = Annotated[int | None, tyro.conf.arg(help="Processor threads; by default all cores.")]
+    threads = Annotated[
+        int | None, tyro.conf.arg(metavar="INT", help="Processor threads; by default all cores.")
+    ]
     columns.append(("threads", threads, field(default=None)))
     columns.append(("pictures", PictureOptions, field(default=PictureOptions())))
     options = make_dataclass("Options", columns)
     return tyro.cli(
-        tyro.conf.OmitArgPrefixes[options],
+        options,
         args=flags,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         prog=f"hush train {name}",
         description=f"{says.short_description}\n\n{says.long_description or ''}",
     )

@@ -11,7 +11,7 @@ LARGEST = 16384
 
 @dataclass(frozen=True)
 class PictureOptions:
-    """How pictures are read; raises `UserError` for a value that makes no sense."""
+    """How pictures are read."""
 
     size: int | tuple[int, int] | None = None
     """Side in pixels, or height and width; by default the pictures' own size, else 32."""

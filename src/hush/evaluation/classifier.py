@@ -27,7 +27,9 @@ class Classifier(nn.Module):
         channels, height, wide = shape
         side = min(height, wide)
         if side < _SMALLEST:
-            raise UserError(f"The classifier got pictures of {height}x{wide}; expected 4x4 or more.")
+            raise UserError(
+                f"The classifier got pictures of {height}x{wide}; expected 4x4 or more."
+            )
         halvings = max(1, math.ceil(math.log2(side / _SMALLEST)))
         layers = [_layer(channels, width // 2, stride=1), _layer(width // 2, width, stride=2)]
         layers += [_layer(width, width, stride=2) for _ in range(halvings - 1)]

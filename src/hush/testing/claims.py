@@ -16,8 +16,9 @@ def require(holds: bool | Tensor, sentence: str) -> None:
 def agree(got: Any, wanted: Any, tolerance: float, what: str) -> None:
     """Require |got - wanted| ≤ tolerance·max(1, |wanted|) in every element (an infinity or a NaN
     agrees with nothing but the same infinity)."""
-    got, wanted = torch.as_tensor(got).double(), torch.as_tensor(wanted).double()
-    got, wanted = torch.broadcast_tensors(got, wanted)
+    got, wanted = torch.broadcast_tensors(
+        torch.as_tensor(got, dtype=torch.float64), torch.as_tensor(wanted, dtype=torch.float64)
+    )
     error = (got - wanted).abs() / wanted.abs().clamp(min=1.0)
     error = torch.where(got == wanted, 0.0, error.nan_to_num(torch.inf, torch.inf))
     if error.numel() and (worst := error.max()) > tolerance:

@@ -65,7 +65,9 @@ def check_parameterisation(parameterisation: Parameterisation, schedule: Schedul
     name, target = type(parameterisation).__name__, target_of(parameterisation)
     rng = Streams.of(5, 6)
     x_0, noise = rng.normal((4,), torch.float64), rng.next().normal((4,), torch.float64)
-    times = torch.tensor([1e-4, 1e-3, 0.0105, 0.1005, 0.5005, 0.9005, 0.9985, 1.0]).double()
+    times = torch.tensor(
+        [1e-4, 1e-3, 0.0105, 0.1005, 0.5005, 0.9005, 0.9985, 1.0], dtype=torch.float64
+    )
     clocks = []
     for level in schedule.levels(times):
         if level.alpha == 0.0:
@@ -80,7 +82,8 @@ def check_parameterisation(parameterisation: Parameterisation, schedule: Schedul
         size = max(1.0, (skip * x_t).abs().max().item(), (out * answer).abs().max().item())
         agree(skip * x_t + out * answer, x_0, 1e-12 * size, f"x_0 from the exact target of {where}")
         clocks.append(clock)
-        many = parameterisation(schedule, schedule.level(torch.tensor([level.time]).double()))
+        time = torch.tensor([level.time], dtype=torch.float64)
+        many = parameterisation(schedule, schedule.level(time))
         for one, other in zip((skip, out, c_in, clock), many, strict=True):
             agree(one, other, 1e-12, f"{where}, as a float and as a tensor")
     rises = torch.tensor(clocks, dtype=torch.float64).diff()

@@ -65,7 +65,7 @@ class GaussianMixture:
     def sample(self, rng: Streams) -> Float64[Tensor, "batch *event"]:
         """Data, each from its own stream (two draws)."""
         bounds = self.weights.cumsum(0)[:-1]
-        component = torch.searchsorted(bounds, rng.uniform())
+        component = (rng.uniform().unsqueeze(1) > bounds).sum(1)
         spread = self.variances.sqrt()[component].reshape(-1, *(1,) * len(self.event))
         noise = rng.next().normal(tuple(self.event), torch.float64)
         return self.means[component] + spread * noise

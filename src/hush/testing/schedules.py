@@ -1,5 +1,6 @@
 """The suites of schedules and of grids."""
 
+import functools
 import math
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -11,6 +12,8 @@ from hush.samplers.grids import Grid
 from hush.schedules import Level, Schedule, Tabulated
 from hush.testing.claims import agree, require
 
+linspace = functools.partial(torch.linspace, dtype=torch.float64)
+logspace = functools.partial(torch.logspace, dtype=torch.float64)
 _STENCIL = ((1, 45 / 60), (2, -9 / 60), (3, 1 / 60))  # central differences, of sixth order
 
 
@@ -26,7 +29,7 @@ def check_schedule(schedule: Schedule) -> None:
     - a float, a tensor and a level give the same numbers, to 1e-14.
     """
     name = type(schedule).__name__
-    times = torch.cat((torch.logspace(-6, -2, 41), torch.linspace(0.01, 1, 457)[1:])).double()
+    times = torch.cat((logspace(-6, -2, 41), linspace(0.01, 1, 457)[1:]))
     alpha, sigma = schedule(times)
     require(alpha.dtype == sigma.dtype == torch.float64, f"{name} must compute in float64.")
     require(alpha.shape == sigma.shape == times.shape, f"{name} must answer in the shape of t.")
@@ -43,7 +46,7 @@ def check_schedule(schedule: Schedule) -> None:
 
 
 def _check_time(schedule: Schedule, name: str) -> None:
-    times = torch.cat((torch.logspace(-6, -1, 26), torch.linspace(0.1, 1, 64))).double()
+    times = torch.cat((logspace(-6, -1, 26), linspace(0.1, 1, 64)))
     back = schedule.time(schedule.log_snr(times))
     agree(back / times, 1.0, 1e-10, f"time(log_snr(t))/t of {name}")
     far = torch.tensor([math.inf, -math.inf], dtype=torch.float64)
@@ -70,7 +73,7 @@ def _check_rates(schedule: Schedule, name: str) -> None:
 
 
 def _check_levels(schedule: Schedule, name: str) -> None:
-    times = torch.linspace(1, 0, 12, dtype=torch.float64)
+    times = linspace(1, 0, 12)
     sweep, many = schedule.levels(times), schedule.level(times)
     for place, level in enumerate(sweep):
         require(

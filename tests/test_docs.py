@@ -1,0 +1,61 @@
+"""What the README says is run: its Python in order, its commands with few steps on tiny data."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hush.app import cli
+from hush.systems import TABLE
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(kind):
+    return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+
+
+def shortened(text):
+    """Training for two steps says as much about the text as training for thousands."""
+    text = re.sub(r"\bsteps=\d{4,}", "steps=2", text)
+    text = re.sub(r"--steps \d{4,}", "--steps 2", text)
+    return re.sub(r"--width \d+", "--width 8", text)
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks("python"):
+        exec(compile(shortened(block), "README.md", "exec"), names)
+    assert names["mine"].sample(2, grid=3, seed=0).shape == (2, 1, 8, 8)
+
+
+def test_the_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 20, 28, 3), dtype=np.uint8)
+    for number, picture in enumerate(pixels):
+        Image.fromarray(picture).save(f"photos/{number}.png")
+    lines = [line[2:] for block in blocks("console") for line in block.splitlines()]
+    commands = [shlex.split(shortened(line), comments=True) for line in lines]
+    ours = [command[1:] for command in commands if command[0] == "hush"]
+    assert [command[0] for command in ours] == ["systems", "train", "sample", "cite"]
+    for command in ours:
+        cli.run(command)
+    assert Path("runs/photos/samples/seed-7/trace.png").exists()
+
+
+def test_the_first_two_commands_are_targets_of_the_makefile():
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert [line.split()[1:3] for line in lines[:2]] == [["make", "demo"], ["make", "test"]]
+    assert {"demo", "test"} <= set(targets)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_readme_has_a_row_for_every_system(name):
+    assert f"| `{name}`" in README
