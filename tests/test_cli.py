@@ -103,7 +103,7 @@ def test_samples_are_pictures_named_by_class_with_a_grid_and_a_trace(run, tmp_pa
 
 def test_a_seed_gives_the_same_pictures_whatever_the_count_and_the_batch(run, tmp_path):
     for name, flags in (("a", ["--count", 5]), ("b", ["--count", 9, "--batch", 2])):
-        hush("sample", run, "--seed", 3, "--label", "4", "--out", tmp_path / name, *flags)
+        hush("sample", run, "--seed", 3, "--class", "4", "--out", tmp_path / name, *flags)
     for number in range(5):
         pair = [np.asarray(Image.open(tmp_path / n / f"{number:05d}-4.png")) for n in "ab"]
         assert np.array_equal(*pair)
@@ -115,7 +115,7 @@ def test_a_seed_gives_the_same_pictures_whatever_the_count_and_the_batch(run, tm
         "--sampler ddim --steps 5",
         "--sampler multistep:order=2 --grid uniform --steps 4",
         "--sampler heun --grid log_snr:ratio_min=0.1 --steps 4 --guidance 2",
-        "--sampler ancestral:eta=0.5 --grid chain:spacing=leading --steps 5 --label 1,2",
+        "--sampler ancestral:eta=0.5 --grid chain:spacing=leading --steps 5 --class 1,2",
         "--last --count 1",
     ],
 )
@@ -132,7 +132,7 @@ def test_sampler_grid_guidance_and_class_are_asked_for_in_words(run, tmp_path, f
         ("--sampler multistep:order=9", "orders 1, 2 and 3, not 9"),
         ("--grid chain --steps 21", "A chain of 20 steps cannot be walked in 21"),
         ("--steps 0", "at least 1 step, got 0"),
-        ("--label eleven", "no class 'eleven'"),
+        ("--class eleven", "no class 'eleven'"),
         ("--count 0", "must be 1 or more"),
     ],
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 Real = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
 Word = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
+Classes = Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
 
 MOMENTS = 10  # columns of the trace
@@ -42,8 +43,8 @@ class Options:
     """Steps of the walk; fewer are faster."""
     seed: Whole = None
     """The same seed gives the same samples; by default a new one, which is printed."""
-    label: Word = None
-    """Class to draw, by name or number; several between commas; by default all in turn."""
+    classes: Classes = None
+    """What to draw, by name or number; several between commas; by default all in turn."""
     guidance: Real = None
     """Scale of classifier-free guidance; 1 is none, more is clearer and less varied."""
     trace: bool = False
@@ -74,7 +75,7 @@ def sample(arguments: list[str]) -> None:
     out = options.out or options.run / "samples" / f"seed-{seed}"
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} already holds files: choose another --out or --seed.")
-    cond = options.label.split(",") if options.label else None
+    cond = options.classes.split(",") if options.classes else None
     pictures = system.sample(
         options.count, cond, seed=seed, guidance=options.guidance, batch=options.batch
     )

@@ -13,6 +13,7 @@ from hush.rng import derive
 _COMPONENTS = 64  # as many as a classifier has features
 _FITTED = 2000  # pictures that settle the principal components
 _RESAMPLES = 200
+_TINY = 1e-12  # in place of a distance of 0, whose logarithm is not a number
 
 Space = Callable[[Tensor], Tensor]  # pictures (count, channel, height, width) to (count, feature)
 
@@ -70,9 +71,10 @@ def ratio_interval(
     """The 95 % bootstrap interval of frechet(samples, test) / frechet(train, test).
 
     200 times all three sets are drawn anew with replacement, the test pictures the same for both
-    distances. Drawing so adds a bias to a Fréchet distance as large as the one that it has, so
-    each of the two is moved back to centre on its estimate: F*_b - mean(F*) + F. Efron and
-    Tibshirani 1993, "An introduction to the bootstrap", section 10.2 (the bias).
+    distances. A Fréchet distance of n samples is a sum of squares with a bias, which drawing anew
+    doubles together with its spread; so the logarithm of each is moved back to centre on its
+    estimate, exp(log F*_b - mean(log F*) + log F). Efron and Tibshirani 1993, "An introduction to
+    the bootstrap", sections 10.2 (the bias) and 13.6 (percentiles in a better scale).
     """
     generator = torch.Generator().manual_seed(derive(seed, "ratio interval"))
 
@@ -83,8 +85,9 @@ def ratio_interval(
     for _ in range(_RESAMPLES):
         held = resample(test)
         pairs.append([frechet(resample(samples), held), frechet(resample(train), held)])
-    drawn = torch.tensor(pairs, dtype=torch.float64)
+    drawn = torch.tensor(pairs, dtype=torch.float64).clamp_min(_TINY).log()
     estimate = torch.tensor([frechet(samples, test), frechet(train, test)], dtype=torch.float64)
-    above, below = (drawn - drawn.mean(0) + estimate).clamp_min(1e-12).unbind(1)
-    low, high = torch.quantile(above / below, torch.tensor([0.025, 0.975]).double()).tolist()
+    above, below = (drawn - drawn.mean(0) + estimate.clamp_min(_TINY).log()).unbind(1)
+    ends = torch.tensor([0.025, 0.975], dtype=torch.float64)
+    low, high = (above - below).exp().quantile(ends).tolist()
     return low, high

@@ -25,7 +25,8 @@ class VariancePreserving(Schedule):
         return (-0.5 * integral).exp(), (-torch.expm1(-integral)).sqrt()
 
     def time(self, log_snr: Times) -> Times:
-        integral = torch.nn.functional.softplus(-log_snr, threshold=700.0)
+        whole = 0.5 * (self.beta_min + self.beta_max)
+        integral = torch.nn.functional.softplus(-log_snr, threshold=700.0).clamp(max=whole)
         root = (self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * integral).sqrt()
         return (2 * integral / (root + self.beta_min)).clamp(0.0, 1.0)
 

@@ -86,6 +86,8 @@ class Tabulated(Schedule):
     def _interpolated(self, t: Times) -> tuple[Times, Times]:
         """½ log ᾱ at the times t, and its derivative in t (the left one, at a step)."""
         table = self.log_alpha.to(t.device)
-        step = (t * self.steps).ceil().long().clamp(1, self.steps)
-        slope = (table[step] - table[step - 1]) * self.steps
-        return table[step - 1] + slope * (t - (step - 1) / self.steps), slope
+        place = t * self.steps
+        step = (place - 1e-9).ceil().clamp(1, self.steps)  # i itself, however i/T was rounded
+        after = step.long()
+        rise = table[after] - table[after - 1]
+        return table[after - 1] + rise * (place - (step - 1.0)), rise * self.steps

@@ -138,11 +138,14 @@ class Run:
         return record
 
     def claim(self, record: dict[str, Any]) -> None:
-        """Make this folder the run of `record`, or check that it already is."""
+        """Make this folder the run of `record`, or check that it already is; what does not make it
+        another run (the recipe, say) is brought up to date."""
         path = self.path / "system.json"
         if path.exists():
-            return self._check(self.record, record)
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if self.record == record:
+                return
+            self._check(self.record, record)
+        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise UserError(
                 f"{self.path} already holds other files and no run: choose a new --out."
             )
