@@ -3,8 +3,8 @@
     python benchmarks/photographs.py [WORK]
 
 Cuts patches of 32 to 96 pixels out of six photographs that scikit-image and scikit-learn ship, one
-subfolder (so one class) each, then runs the three commands a person would type. Leaves
-benchmarks/results/photographs.png: real patches on the left, drawn ones on the right, a row a class.
+subfolder (so one class) each, then runs the commands a person would type. Leaves
+benchmarks/results/photographs.png: real patches left, drawn ones right, a row for each class.
 """
 
 import shlex
@@ -18,6 +18,7 @@ from PIL import Image
 
 from hush.app import cli
 from hush.data import grid, images, save
+from hush.samplers import Multistep
 from hush.systems.index import load
 
 PATCHES = 400  # of each photograph
@@ -42,7 +43,7 @@ def main() -> None:
     source, model = images(work / "patches", size=32), load(work / "run")
     labels = source.read(range(len(source)))["label"]
     rows = [source.read((labels == k).nonzero()[:SHOWN, 0].tolist())["image"] for k in range(6)]
-    drawn = model.sample(6 * SHOWN, [k for k in range(6)], grid=30, seed=1)
+    drawn = model.sample(6 * SHOWN, list(range(6)), Multistep(), 30, seed=1)
     drawn = drawn.unflatten(0, (SHOWN, 6)).transpose(0, 1).flatten(0, 1)
     beside = torch.cat((grid(torch.cat(rows), SHOWN), grid(drawn, SHOWN)), -1)
     save(beside, Path(__file__).parent / "results" / "photographs.png", overwrite=True)

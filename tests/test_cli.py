@@ -1,6 +1,7 @@
 """The command line, as a person meets it."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,10 +19,10 @@ from hush.errors import UserError
 from hush.samplers.base import Sampler
 from hush.samplers.grids import Grid
 
-TRAIN = (
+TRAIN = shlex.split(
     "train ddpm --data digits --width 8 --multipliers 1 --blocks 1 --attention --dropout 0 "
     "--batch 8 --learning-rate 1e-3 --warmup 1 --chain 20 --sample-every 50 --threads 1"
-).split()
+)
 
 
 def hush(*arguments):

@@ -46,6 +46,15 @@ def test_standard_has_mean_0_and_the_deviation_that_was_asked(deviation):
     assert x_0.std(correction=0).item() == pytest.approx(deviation, rel=1e-10)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e5, -1e8, 1.7e9])
+def test_data_far_from_zero_keep_their_deviation(offset):
+    """The variance as E x² - (E x)² has none of its digits left at an offset of 10⁸."""
+    data = offset + 0.25 * Streams.of(1, 500).normal((4,), torch.float64)
+    x_0 = Standard(1.0).fit(data.split(77)).encode(data)
+    assert x_0.mean().item() == pytest.approx(0.0, abs=1e-5)
+    assert x_0.std(correction=0).item() == pytest.approx(1.0, rel=1e-6)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.floats(-1e3, 1e3), st.floats(1e-2, 1e3), st.integers(1, 5))
 def test_continuous_data_of_any_range_come_back(shift, scale, parts):

@@ -183,7 +183,7 @@ def test_the_suite_catches_a_schedule_whose_rates_are_off():
 def test_the_suite_catches_a_schedule_that_rises_again():
     class Wave(Wrong):
         def __call__(self, t):
-            return super().__call__(t + 0.05 * (40 * t).sin() * t * (1 - t))
+            return super().__call__(t + 0.2 * (40 * t).sin() * t * (1 - t))
 
     caught(testing.check_schedule, Wave(), words="fall")
 

@@ -135,7 +135,7 @@ def test_the_bounds_golden_value():
 def test_the_objective_itself_averages_to_the_bound_per_element():
     """x_0 ~ N(0, 0.25) in 6 dimensions, the exact denoiser, t uniform on (start, 1): nothing is
     forgotten, neither the ½ nor the density of t, and a loss is per element."""
-    schedule, count = Cosine(-5.0), 20000
+    schedule, count = Cosine(-5.0), 50_000
     start = schedule.time(torch.tensor([6.0], dtype=torch.float64)).item()
     data = GaussianMixture.of([1.0], [torch.zeros(EVENT).tolist()], [0.25])
     denoiser, rng = MixtureDenoiser(GaussianProcess(schedule), data), Streams.of(3, count)

@@ -1,4 +1,4 @@
-"""Laws of the Gaussian process beyond its suite: the papers' formulas, and data that are Gaussian."""
+"""Laws of the Gaussian process beyond its suite: the papers' formulas, and Gaussian data."""
 
 import math
 

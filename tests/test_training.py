@@ -162,7 +162,7 @@ def test_a_full_disk_ends_in_a_sentence_and_what_was_saved_stays(tmp_path, sourc
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.safetensors.torch, "save_file", full)
-        with pytest.raises(UserError, match="No space left on device.*Everything saved before"):
+        with pytest.raises(UserError, match=r"No space left on device.*Everything saved before"):
             train(tiny(), source, out, steps=8, **SHORT)
     assert same(weights(out / "model.safetensors"), before)
     assert [path.name for path in checkpoint.Run(out).checkpoints()] == ["000000004"]
@@ -217,7 +217,7 @@ def test_data_of_another_shape_and_impossible_batches_are_refused(tmp_path, sour
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_and_is_not_saved(tmp_path, source):
-    with pytest.raises(UserError, match="The loss is (nan|inf) at step 2"):
+    with pytest.raises(UserError, match=r"The loss is (nan|inf) at step 2"):
         train(tiny(), source, tmp_path / "run", steps=4, **{**SHORT, "learning_rate": 1e18})
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
@@ -233,13 +233,13 @@ def test_a_loaded_run_draws_what_the_trained_system_draws(tmp_path, source, name
 
 
 def test_loading_what_is_not_a_whole_run_says_what_is_wrong(tmp_path, source):
-    with pytest.raises(UserError, match="is not a run: it has no system.json"):
+    with pytest.raises(UserError, match=r"is not a run: it has no system\.json"):
         load(tmp_path)
     out = tmp_path / "run"
     train(tiny(), source, out, steps=1, **SHORT)
     good = (out / "ema.safetensors").read_bytes()
     (out / "ema.safetensors").unlink()
-    with pytest.raises(UserError, match="ema.safetensors is missing"):
+    with pytest.raises(UserError, match=r"ema\.safetensors is missing"):
         load(out)
     (out / "ema.safetensors").write_bytes(good[: len(good) // 2])
     with pytest.raises(UserError, match="is damaged"):

@@ -4,7 +4,6 @@ run stores it beside the weights."""
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -19,7 +18,7 @@ class Codec(nn.Module, ABC):
     """An invertible map between data and the x_0 a process works on."""
 
     @abstractmethod
-    def fit(self, batches: Iterable[Batch], levels: int | None = None) -> Self:
+    def fit(self, batches: Iterable[Tensor], levels: int | None = None) -> "Codec":
         """Measure what is needed on batches of data; `levels` is the number of evenly spaced values
         between 0 and 1 that the data can take, None when they are continuous."""
 
@@ -49,22 +48,23 @@ class Affine(Codec, ABC):
     def choose(self, low: float, high: float, mean: float, deviation: float) -> tuple[float, float]:
         """(shift, scale) for data of this range, mean and standard deviation."""
 
-    def fit(self, batches: Iterable[Batch], levels: int | None = None) -> Self:
-        low, high, count, total, squares = math.inf, -math.inf, 0, 0.0, 0.0
+    def fit(self, batches: Iterable[Tensor], levels: int | None = None) -> "Codec":
+        low, high, count, total, squares, pivot = math.inf, -math.inf, 0, 0.0, 0.0, None
         for data in batches:
             data = data.double()
             low, high = min(low, data.min().item()), max(high, data.max().item())
+            pivot = data.mean().item() if pivot is None else pivot  # keeps the digits of far data
             count += data.numel()
-            total += data.sum().item()
-            squares += data.square().sum().item()
-        if not low < high or not math.isfinite(high - low):
+            total += (data - pivot).sum().item()
+            squares += (data - pivot).square().sum().item()
+        if not low < high or not math.isfinite(squares):
             raise UserError(
                 f"The data range from {low} to {high}: a model needs finite values that differ. "
                 "Check that the files hold what you expect."
             )
         mean = total / count
         deviation = max(squares / count - mean**2, 0.0) ** 0.5
-        shift, scale = self.choose(low, high, mean, deviation)
+        shift, scale = self.choose(low, high, pivot + mean, deviation)
         for name, value in (("shift", shift), ("scale", scale), ("low", low), ("high", high)):
             getattr(self, name).fill_(value)
         self.levels.fill_(levels or 0)

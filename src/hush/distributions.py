@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -39,11 +38,11 @@ class Gaussian:
         """The squared error of the mean, element by element."""
         return (x - self.mean) ** 2
 
-    def toward(self, other: Self, weight: float) -> Self:
+    def toward(self, other: "Gaussian", weight: float) -> "Gaussian":
         """The belief moved from here to `other` (weight 1) or past it: what guidance does."""
         return type(self)(torch.lerp(self.mean, other.mean, weight), other.variance)
 
-    def halves(self) -> tuple[Self, Self]:
+    def halves(self) -> "tuple[Gaussian, Gaussian]":
         """The beliefs of the two halves of a doubled batch."""
         first, second = self.mean.chunk(2)
         if isinstance(self.variance, Tensor) and self.variance.ndim:

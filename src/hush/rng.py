@@ -9,7 +9,6 @@ nothing but its step. The arithmetic is on int64 tensors and runs on any device.
 import hashlib
 import math
 from dataclasses import dataclass, replace
-from typing import Self
 
 import torch
 from jaxtyping import Float, Int64
@@ -65,18 +64,18 @@ class Streams:
     @classmethod
     def of(
         cls, seed: int, count: int, start: int = 0, device: torch.device | str | None = None
-    ) -> Self:
+    ) -> "Streams":
         """Streams of the samples start, start + 1, ..., start + count - 1."""
         return cls(seed, torch.arange(start, start + count, device=device))
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, part: slice) -> Self:
+    def __getitem__(self, part: slice) -> "Streams":
         """The streams of some of the samples: splitting a batch changes no number."""
         return replace(self, index=self.index[part])
 
-    def next(self, draws: int = 1) -> Self:
+    def next(self, draws: int = 1) -> "Streams":
         """The streams after `draws` more draws."""
         return replace(self, draw=self.draw + draws)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from hush.codecs import Codec
 from hush.denoisers import Denoiser
 from hush.errors import UserError
-from hush.guidance import ClassifierFree
+from hush.guidance import ClassifierFree, Clip
 from hush.objectives import Denoising
 from hush.rng import Streams, derive
 from hush.samplers import Sampler, State, walk
@@ -85,6 +85,7 @@ class System:
     sampler, grid  how samples are drawn unless the user says otherwise
     task           records to (x_0, cond, mask), requests to (shape, cond)
     recipe         its training defaults
+    clip           where beliefs are held while sampling, if anywhere
     name, cite     what it is called, and the paper
     arguments      what its function was called with, the recipe apart: enough to make it again
     """
@@ -96,6 +97,7 @@ class System:
     grid: Grid
     task: Any
     recipe: Recipe
+    clip: Clip | None = None
     name: str = ""
     cite: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -145,6 +147,7 @@ class System:
         if isinstance(guidance, int | float):
             guidance = ClassifierFree(float(guidance))
         denoiser = guidance(self.denoiser) if guidance else self.denoiser
+        denoiser = self.clip(denoiser) if self.clip else denoiser
         process = self.denoiser.process
         rng = Streams.of(derive(seed, "samples"), count, start, like.device)
         x = process.prior(shape, like.new_empty(0, dtype=torch.float32)).sample(rng)

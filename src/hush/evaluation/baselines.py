@@ -36,8 +36,8 @@ def quantise(images: Float[Tensor, "*shape"], levels: int | None) -> Float[Tenso
 
 
 def fitted_gaussian(
-    images: Float[Tensor, "n *event"], count: int, levels: int | None = None, seed: int = 0
-) -> Float[Tensor, "count *event"]:
+    images: Float[Tensor, " n *event"], count: int, levels: int | None = None, seed: int = 0
+) -> Float[Tensor, " count *event"]:
     """`count` draws of the Gaussian that has the mean and covariance of `images`, quantised.
 
     x = μ + Σ_i z_i (x_i - μ)/√(n - 1) with z_i ~ N(0, 1): it has exactly the covariance of the n
@@ -51,7 +51,7 @@ def fitted_gaussian(
     return quantise(drawn.reshape(count, *images.shape[1:]), levels)
 
 
-def pixel_space(images: Float[Tensor, "n *event"], seed: int = 0) -> Space:
+def pixel_space(images: Float[Tensor, " n *event"], seed: int = 0) -> Space:
     """The map to the first 64 principal components of the pixels of `images` (fewer if they have
     fewer), for pictures without classes. Distances keep the unit of the pixels."""
     generator = torch.Generator().manual_seed(derive(seed, "principal components"))

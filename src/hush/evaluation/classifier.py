@@ -1,4 +1,4 @@
-"""A small classifier trained on the spot; what it sees before it decides is a space for distances."""
+"""A small classifier trained on the spot; its last layer but one is a space for distances."""
 
 import math
 from collections.abc import Iterator

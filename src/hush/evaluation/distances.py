@@ -38,7 +38,7 @@ def _root(cov: Float[Tensor, "dim dim"]) -> Float[Tensor, "dim dim"]:
 
 
 def nearest(
-    samples: Float[Tensor, "n *event"], references: Float[Tensor, "m *event"]
+    samples: Float[Tensor, " n *event"], references: Float[Tensor, " m *event"]
 ) -> tuple[Float[Tensor, " n"], Int64[Tensor, " n"]]:
     """The Euclidean distance (n,) of each sample to its nearest reference, and which that is (n,).
 
@@ -75,7 +75,7 @@ def _nearest_index(
 
 
 def real_or_fake(
-    real: Float[Tensor, "n *event"], fake: Float[Tensor, "m *event"], seed: int = 0
+    real: Float[Tensor, " n *event"], fake: Float[Tensor, " m *event"], seed: int = 0
 ) -> float:
     """How often a random forest tells real from fake, from 0 to 1; 0.5 is ideal.
 

@@ -23,8 +23,8 @@ from hush.rng import derive
 
 _FEWEST = 10  # pictures of a kind: fewer give no number worth printing
 
-Images = Float[Tensor, "count channel height width"]
-Labels = Int64[Tensor, " count"]
+Images = Float[Tensor, "_ channel height width"]  # of any number: each set has its own
+Labels = Int64[Tensor, " _"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Report:
     feature_distance: float
     """Fréchet distance of the samples to the test pictures, in features."""
     floor: float
-    """The same of as many training pictures: what a perfect model shows with so few pictures."""
+    """The same of as many training pictures: what a perfect model shows with so few pictures.
+    The classifier has seen these, which lowers it a little: by 5 % on digits, measured."""
     gaussian: float
     """The same of one Gaussian fitted to the training pixels, with the data's grey levels."""
     interval: tuple[float, float]
@@ -72,8 +73,8 @@ class Report:
     def _distance_lines(self) -> list[tuple[str, str, str]]:
         if self.classifier_accuracy is None:
             space = (
-                "in 64 principal components of the pixels, as there are no classes; blind to all "
-                "but mean and covariance, so trust real or fake more"
+                "in principal components of the pixels, as there are no classes: blind to all but "
+                "their mean and covariance, so trust real or fake more"
             )
         else:
             space = "in the features of a classifier of the training pictures"
@@ -94,12 +95,12 @@ class Report:
 
     def _class_lines(self) -> list[tuple[str, str, str]]:
         own = _percent(self.classifier_accuracy)
+        agreement = f"samples that show the class asked for; test pictures: {own}"
+        taught = f"test accuracy of a classifier that saw samples alone; training pictures: {own}"
         rows = [
-            ("class agreement", self.class_agreement, f"samples of the class asked for; {own} is"
-             " what the classifier reaches on test pictures"),
-            ("trained on samples", self.trained_on_samples, "test accuracy of a classifier that "
-             f"saw samples alone; {own} is that of the training pictures"),
-        ]  # fmt: skip
+            ("class agreement", self.class_agreement, agreement),
+            ("trained on samples", self.trained_on_samples, taught),
+        ]
         return [(what, _percent(value), how) for what, value, how in rows if value is not None]
 
     def _sample_lines(self) -> list[tuple[str, str, str]]:
@@ -149,7 +150,8 @@ def judge(
     agreement = own = taught = None
     if classes > 1 and train_labels is not None and test_labels is not None:
         check_labels("test_labels", test_labels, len(test), classes)
-        classifier = classifier or fit_classifier(train, train_labels, classes, seed)
+        if classifier is None:
+            classifier = fit_classifier(train, train_labels, classes, seed)
         own, space = accuracy(classifier, test, test_labels), partial(embed, classifier)
         if sample_labels is not None:
             check_labels("sample_labels", sample_labels, len(samples), classes)

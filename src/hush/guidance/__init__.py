@@ -1,5 +1,6 @@
 """Guidance: denoiser to denoiser."""
 
+from hush.guidance.clipping import Clip
 from hush.guidance.free import ClassifierFree
 
-__all__ = ["ClassifierFree"]
+__all__ = ["ClassifierFree", "Clip"]

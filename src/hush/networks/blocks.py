@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Map = Float[Tensor, "batch channel *space"]
+Mapped = Float[Tensor, "batch out *place"]  # a map of other channels, or of another size
 Vector = Float[Tensor, "batch feature"]
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -78,7 +79,7 @@ class Residual(nn.Module):
         same = channels == out
         self.shortcut = nn.Identity() if same else convolution(dims, channels, out, kernel=1)
 
-    def forward(self, x: Map, embedding: Vector) -> Map:
+    def forward(self, x: Map, embedding: Vector) -> Mapped:
         hidden = self.conv_in(functional.silu(self.norm_in(x)))
         steer = self.steer(embedding).reshape(len(x), -1, *(1,) * (x.ndim - 2))
         scale, shift = steer.chunk(2, 1)
@@ -110,11 +111,32 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = convolution(dims, channels, channels)
 
-    def forward(self, x: Map) -> Map:
+    def forward(self, x: Map) -> Mapped:
         return self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
-def pad_to(x: Map, multiple: int) -> Map:
+class Shortcut(nn.Module):
+    """The input times a gain per channel that the embedding steers, to be added to the output.
+
+    A network that predicts noise must be nearly the identity where nearly all is noise, to an error
+    far below α/σ; through normalised blocks that takes very long to learn, here it takes one layer.
+    It starts at zero. Outputs beyond the input's channels get nothing.
+    """
+
+    def __init__(self, features: int, channels: int, out: int) -> None:
+        super().__init__()
+        self.shared, self.extra = min(channels, out), max(0, out - channels)
+        self.gain = nn.Linear(features, self.shared)
+        nn.init.zeros_(self.gain.weight)
+        nn.init.zeros_(self.gain.bias)
+
+    def forward(self, x: Map, embedding: Vector) -> Mapped:
+        gain = self.gain(embedding).reshape(len(x), self.shared, *(1,) * (x.ndim - 2))
+        kept = gain * x[:, : self.shared]
+        return functional.pad(kept, (0, 0) * (x.ndim - 2) + (0, self.extra))
+
+
+def pad_to(x: Map, multiple: int) -> Mapped:
     """Repeat the far edges until every side is a multiple of `multiple`; the network that pads
     crops its answer with `crop_to`."""
     missing = [-size % multiple for size in x.shape[2:]]
@@ -124,6 +146,6 @@ def pad_to(x: Map, multiple: int) -> Map:
     return functional.pad(x, widths, mode="replicate")
 
 
-def crop_to(x: Map, size: torch.Size) -> Map:
+def crop_to(x: Map, size: torch.Size) -> Mapped:
     """Undo `pad_to`: keep the first `size` places of every side."""
     return x[(..., *(slice(side) for side in size))]

@@ -7,13 +7,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hush.networks.blocks import CONVOLUTIONS, Embedding, Map, Vector, crop_to, pad_to
+from hush.networks.blocks import (
+    CONVOLUTIONS,
+    Embedding,
+    Map,
+    Mapped,
+    Shortcut,
+    Vector,
+    crop_to,
+    pad_to,
+)
 
-Tokens = Float[Tensor, "batch token feature"]
+Tokens = Float[Tensor, "batch token width"]
 
 
 def positions(grid: torch.Size, features: int, device: torch.device) -> Tokens:
-    """Sines and cosines of every coordinate of a grid of tokens: (1, token, feature)."""
+    """Sines and cosines of every coordinate of a grid of tokens: (1, token, width)."""
     frequencies = features // (2 * len(grid))
     steps = torch.arange(frequencies, dtype=torch.float32, device=device) / frequencies
     scales = torch.exp(-math.log(10_000.0) * steps)
@@ -85,8 +94,9 @@ class DiT(nn.Module):
         for layer in (self.steer, self.head):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+        self.shortcut = Shortcut(features, channels, self.out_channels)
 
-    def forward(self, x: Map, clock: Float[Tensor, " batch"], cond: Tensor | None = None) -> Map:
+    def forward(self, x: Map, clock: Float[Tensor, " batch"], cond: Tensor | None = None) -> Mapped:
         size = x.shape[2:]
         embedding = self.embedding(clock, cond)
         patches = self.stem(pad_to(x, self.patch))
@@ -96,9 +106,10 @@ class DiT(nn.Module):
         for layer in self.layers:
             tokens = layer(tokens, embedding)
         scale, shift = self.steer(embedding).unsqueeze(1).chunk(2, -1)
-        return crop_to(self._unpatch(self.head(_modulated(tokens, scale, shift)), grid), size)
+        answer = self._unpatch(self.head(_modulated(tokens, scale, shift)), grid)
+        return crop_to(answer, size) + self.shortcut(x, embedding)
 
-    def _unpatch(self, tokens: Tokens, grid: torch.Size) -> Map:
+    def _unpatch(self, tokens: Tokens, grid: torch.Size) -> Mapped:
         blocks = tokens.transpose(1, 2).unflatten(2, grid)
         blocks = blocks.unflatten(1, (self.out_channels, *(self.patch,) * self.dims))
         # (batch, channel, patch…, grid…) to (batch, channel, grid, patch, grid, patch, …)

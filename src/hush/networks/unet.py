@@ -18,7 +18,9 @@ from hush.networks.blocks import (
     Attention,
     Embedding,
     Map,
+    Mapped,
     Residual,
+    Shortcut,
     Upsample,
     Vector,
     convolution,
@@ -35,7 +37,7 @@ class Block(nn.Module):
         super().__init__()
         self.residual, self.attention = residual, attention
 
-    def forward(self, x: Map, embedding: Vector) -> Map:
+    def forward(self, x: Map, embedding: Vector) -> Mapped:
         x = self.residual(x, embedding)
         return x if self.attention is None else self.attention(x, embedding)
 
@@ -101,9 +103,10 @@ class UNet(nn.Module):
             self.up.append(Stage(stage, Upsample(dims, now) if level else None))
         self.norm = group_norm(now)
         self.head = convolution(dims, now, out_channels or channels, zero=True)
+        self.shortcut = Shortcut(features, channels, out_channels or channels)
 
-    def forward(self, x: Map, clock: Float[Tensor, " batch"], cond: Tensor | None = None) -> Map:
-        size = x.shape[2:]
+    def forward(self, x: Map, clock: Float[Tensor, " batch"], cond: Tensor | None = None) -> Mapped:
+        given, size = x, x.shape[2:]
         embedding = self.embedding(clock, cond)
         x = self.stem(pad_to(x, self.multiple))
         seen = [x]
@@ -119,4 +122,5 @@ class UNet(nn.Module):
                 x = block(torch.cat((x, seen.pop()), 1), embedding)
             if stage.resize is not None:
                 x = stage.resize(x)
-        return crop_to(self.head(functional.silu(self.norm(x))), size)
+        answer = crop_to(self.head(functional.silu(self.norm(x))), size)
+        return answer + self.shortcut(given, embedding)

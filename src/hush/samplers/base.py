@@ -7,7 +7,7 @@ prior ── x at t=1 ──► step ──► x at s ──► step ──► �
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -26,7 +26,7 @@ class State:
     rng: Streams
     memory: Any = ()
 
-    def moved(self, x: Tensor, s: Level, memory: Any = ()) -> Self:
+    def moved(self, x: Tensor, s: Level, memory: Any = ()) -> "State":
         """The state after a step that spent one draw."""
         return replace(self, x=x, t=s, rng=self.rng.next(), memory=memory)
 

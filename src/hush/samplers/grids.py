@@ -42,49 +42,55 @@ class Uniform(Grid):
         return torch.linspace(1.0, 0.0, self.steps + 1, dtype=torch.float64)
 
 
-def _loudest(schedule: Schedule, limit: float = 100.0) -> float:
-    """σ/α at t = 1, or `limit` where the schedule ends without signal."""
-    level = schedule.level(1.0)
-    return min(level.sigma / level.alpha, limit) if level.alpha > 0.0 else limit
-
-
-def _from_ratios(schedule: Schedule, ratios: Times) -> Times:
-    """From t = 1 through the given σ/α to 0 (the first of them stands for the end of the schedule,
-    wherever that is)."""
-    times = schedule.time(-2.0 * ratios.log())
-    times[0] = 1.0
-    return torch.cat((times, times.new_zeros(1)))
-
-
 @dataclass(frozen=True)
 class LogSNR(Grid):
     """Evenly spaced log-SNRs, from t = 1 to where σ/α is `ratio_min`, then 0.
 
+    Where a schedule ends louder than `ratio_max` (or without any signal), the first step goes from
+    t = 1 to the second of the levels that begin at `ratio_max`: above it beliefs hardly change.
     Lu et al. 2022, "DPM-Solver", section 3.3 (their "uniform λ").
     """
 
     ratio_min: float = 0.02
+    ratio_max: float = 100.0
 
     def times(self, schedule: Schedule) -> Times:
-        ends = math.log(_loudest(schedule)), math.log(self.ratio_min)
-        return _from_ratios(schedule, torch.linspace(*ends, self.steps, dtype=torch.float64).exp())
+        first = math.log(_loudest(schedule, self.ratio_max))
+        ratios = torch.linspace(first, math.log(self.ratio_min), self.steps, dtype=torch.float64)
+        return _from_ratios(schedule, ratios.exp())
 
 
 @dataclass(frozen=True)
 class Karras(Grid):
-    """σ/α spaced evenly in its ρ-th root, from t = 1 down to `ratio_min`, then 0.
+    """σ/α spaced evenly in its ρ-th root, from t = 1 down to `ratio_min`, then 0; `ratio_max` as
+    for `LogSNR`.
 
     r_i = (r_max^{1/ρ} + i/(N-1) (r_min^{1/ρ} - r_max^{1/ρ}))^ρ. Karras et al. 2022, eq. 5.
     """
 
     ratio_min: float = 0.002
     rho: float = 7.0
+    ratio_max: float = 100.0
 
     def times(self, schedule: Schedule) -> Times:
-        ends = _loudest(schedule) ** (1 / self.rho), self.ratio_min ** (1 / self.rho)
-        return _from_ratios(
-            schedule, torch.linspace(*ends, self.steps, dtype=torch.float64) ** self.rho
+        first = _loudest(schedule, self.ratio_max) ** (1 / self.rho)
+        roots = torch.linspace(
+            first, self.ratio_min ** (1 / self.rho), self.steps, dtype=torch.float64
         )
+        return _from_ratios(schedule, roots**self.rho)
+
+
+def _loudest(schedule: Schedule, limit: float) -> float:
+    """σ/α at t = 1, at most `limit`."""
+    level = schedule.level(1.0)
+    return min(level.sigma / level.alpha, limit) if level.alpha > 0.0 else limit
+
+
+def _from_ratios(schedule: Schedule, ratios: Times) -> Float64[Tensor, " n_and_0"]:
+    """From t = 1 through the given σ/α, the first of which stands for the end, to 0."""
+    times = schedule.time(-2.0 * ratios.log())
+    times[0] = 1.0
+    return torch.cat((times, times.new_zeros(1)))
 
 
 @dataclass(frozen=True)

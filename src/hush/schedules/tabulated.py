@@ -3,12 +3,12 @@
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Self
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from hush.errors import UserError
 from hush.schedules.base import Level, Schedule, Times
 from hush.tensors import Number
 
@@ -16,9 +16,15 @@ from hush.tensors import Number
 def linear_betas(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> tuple[float, ...]:
     """β linear from `first` to `last`, both scaled by 1000/T so that the end is as noisy for any T.
 
-    Ho et al. 2020, "Denoising diffusion probabilistic models", section 4.
+    Ho et al. 2020, "Denoising diffusion probabilistic models", section 4. Raises `UserError` for a
+    chain so short that the last β would pass 1.
     """
     scale = 1000.0 / steps
+    if last * scale > 1.0:
+        raise UserError(
+            f"A linear chain of {steps} steps would need β = {last * scale:.3g}, above 1: take at "
+            f"least {math.ceil(1000.0 * last)} steps, or a cosine chain."
+        )
     betas = torch.linspace(first * scale, last * scale, steps, dtype=torch.float64)
     return tuple(betas.clamp(max=0.999).tolist())
 
@@ -46,12 +52,14 @@ class Tabulated(Schedule):
     betas: tuple[float, ...] = field(default_factory=linear_betas, repr=False)
 
     @classmethod
-    def linear(cls, steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Self:
+    def linear(cls, steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> "Tabulated":
         """DDPM's chain (`linear_betas`)."""
         return cls(linear_betas(steps, first, last))
 
     @classmethod
-    def cosine(cls, steps: int = 1000, offset: float = 0.008, largest: float = 0.999) -> Self:
+    def cosine(
+        cls, steps: int = 1000, offset: float = 0.008, largest: float = 0.999
+    ) -> "Tabulated":
         """Improved DDPM's chain (`cosine_betas`)."""
         return cls(cosine_betas(steps, offset, largest))
 

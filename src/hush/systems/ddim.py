@@ -18,6 +18,7 @@ def ddim(
     beta_first: float = 1e-4,
     beta_last: float = 0.02,
     eta: float = 0.0,
+    clip: bool = True,
     recipe: Recipe = Recipe(steps=800_000, batch=128, learning_rate=2e-4, warmup=5000, ema=0.9999),
 ) -> System:
     """DDIM: a DDPM, trained just the same, walked in few steps with less or none of the noise.
@@ -32,7 +33,8 @@ def ddim(
         beta_first: β_1 of a chain of 1000 steps (scaled by 1000/T for others).
         beta_last: β_T, likewise.
         eta: share of DDPM's fresh noise; 0 is deterministic.
+        clip: hold x̂_0 to the data's range while sampling.
         recipe: how it is trained.
     """
-    made = ddpm(shape, classes, backbone, chain, beta_first, beta_last, recipe)
+    made = ddpm(shape, classes, backbone, chain, beta_first, beta_last, clip, recipe)
     return replace(made, sampler=Ancestral(eta), grid=Chain(min(50, chain)))

@@ -3,6 +3,7 @@
 from hush.codecs import Range
 from hush.denoisers import GaussianDenoiser
 from hush.denoisers.parameterisations import Noise
+from hush.guidance import Clip
 from hush.networks import Backbone
 from hush.objectives import Denoising
 from hush.objectives.weights import Simple
@@ -22,6 +23,7 @@ def ddpm(
     chain: int = 1000,
     beta_first: float = 1e-4,
     beta_last: float = 0.02,
+    clip: bool = True,
     recipe: Recipe = Recipe(steps=800_000, batch=128, learning_rate=2e-4, warmup=5000, ema=0.9999),
 ) -> System:
     """DDPM: a chain of small noisings, its noise predicted, walked back step by step.
@@ -35,6 +37,7 @@ def ddpm(
         chain: T, steps of the chain.
         beta_first: β_1 of a chain of 1000 steps (scaled by 1000/T for others).
         beta_last: β_T, likewise.
+        clip: hold x̂_0 to the data's range while sampling.
         recipe: how it is trained.
     """
     schedule = Tabulated.linear(chain, beta_first, beta_last)
@@ -47,4 +50,5 @@ def ddpm(
         grid=Chain(chain),
         task=Generate(shape, classes),
         recipe=recipe,
+        clip=Clip() if clip else None,
     )

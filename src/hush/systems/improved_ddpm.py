@@ -5,6 +5,7 @@ from typing import Literal
 from hush.codecs import Range
 from hush.denoisers import GaussianDenoiser
 from hush.denoisers.parameterisations import Noise, V
+from hush.guidance import Clip
 from hush.networks import Backbone
 from hush.objectives import Denoising
 from hush.objectives.weights import Simple, SNRPlusOne
@@ -26,6 +27,7 @@ def improved_ddpm(
     backbone: Backbone = Backbone(blocks=3, attention=(1, 2), dropout=0.3),
     chain: int = 4000,
     predict: Literal["noise", "v"] = "noise",
+    clip: bool = True,
     recipe: Recipe = Recipe(steps=500_000, batch=128, learning_rate=1e-4, warmup=0, ema=0.9999),
 ) -> System:
     """Improved DDPM's cosine chain, walked on a few of its steps, predicting the noise or v.
@@ -38,6 +40,7 @@ def improved_ddpm(
         backbone: the network.
         chain: T, steps of the chain.
         predict: what the network says: the noise, or v = α ε - σ x_0 with its own loss.
+        clip: hold x̂_0 to the data's range while sampling.
         recipe: how it is trained.
     """
     network = backbone.build(shape, len(classes))
@@ -51,4 +54,5 @@ def improved_ddpm(
         grid=Chain(min(100, chain)),
         task=Generate(shape, classes),
         recipe=recipe,
+        clip=Clip() if clip else None,
     )

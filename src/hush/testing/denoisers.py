@@ -41,8 +41,8 @@ TARGETS: dict[type[Parameterisation], Target] = {
 
 
 def target_of(parameterisation: Parameterisation) -> Target:
-    """The known target of a class, of the class it derives from, or its own method `target(schedule,
-    level, x_0, noise)`."""
+    """The known target of a class, of the class it derives from, or its own method
+    `target(schedule, level, x_0, noise)`."""
     if hasattr(parameterisation, "target"):
         return lambda self, *rest: self.target(*rest)
     for cls in type(parameterisation).__mro__:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
@@ -17,8 +16,11 @@ from hush.processes import GaussianProcess, Moment
 from hush.rng import Streams
 from hush.schedules import Level
 
+Means = Float64[Tensor, "k *event"]
+Events = Float64[Tensor, "batch *event"]
 States = Float[Tensor, "batch *event"]
 Labels = Int64[Tensor, " batch"]
+CLEAN = Level(0.0, 1.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class GaussianMixture:
     """
 
     weights: Float64[Tensor, " k"]
-    means: Float64[Tensor, "k *event"]
+    means: Means
     variances: Float64[Tensor, " k"]
 
     @classmethod
-    def of(cls, weights: Sequence[float], means: Sequence, variances: Sequence[float]) -> Self:
+    def of(
+        cls, weights: Sequence[float], means: Sequence, variances: Sequence[float]
+    ) -> "GaussianMixture":
         """From plain numbers, the weights scaled to sum to one.
 
         >>> GaussianMixture.of([1.0], [[0.7]], [0.25]).event
@@ -62,7 +66,7 @@ class GaussianMixture:
         within = (self.weights @ self.variances) * torch.eye(gaps.shape[1], dtype=torch.float64)
         return within + torch.einsum("k,ki,kj->ij", self.weights, gaps, gaps)
 
-    def sample(self, rng: Streams) -> Float64[Tensor, "batch *event"]:
+    def sample(self, rng: Streams) -> Events:
         """Data, each from its own stream (two draws)."""
         bounds = self.weights.cumsum(0)[:-1]
         component = (rng.uniform().unsqueeze(1) > bounds).sum(1)
@@ -71,7 +75,7 @@ class GaussianMixture:
         return self.means[component] + spread * noise
 
     def log_prob(
-        self, x: States, level: Level = Level(0.0, 1.0, 0.0), component: Labels | None = None
+        self, x: States, level: Level = CLEAN, component: Labels | None = None
     ) -> Float64[Tensor, " batch"]:
         """log p_t(x) in nats: the density of the mixture noised to `level`."""
         return self._parts(x, level, component)[0].logsumexp(1)

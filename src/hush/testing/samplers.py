@@ -3,6 +3,7 @@
 import copy
 import functools
 import math
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -174,10 +175,10 @@ def check_basis(basis: Basis, schedule: Schedule) -> None:
     rng = Streams.of(8, 4)
     x_0, noise = rng.normal((3,), torch.float64), rng.next().normal((3,), torch.float64)
     levels = even_levels(schedule, 9)
-    if basis_blind(basis, levels[0]):
+    if _blind(basis, levels[0]):
         levels = levels[1:]
     variables = [basis.variable(level) for level in levels]
-    falls = all(s < t for t, s in zip(variables, variables[1:], strict=False))
+    falls = all(s < t for t, s in pairwise(variables))
     require(falls, f"The variable of {name} must fall towards the data.")
     process = GaussianProcess(schedule)
     for t in levels[:-1]:
@@ -194,6 +195,6 @@ def check_basis(basis: Basis, schedule: Schedule) -> None:
             agree(basis.advance(x, t, s, area), ddim, 1e-11 * scale, f"Euler's step of {name}")
 
 
-def basis_blind(basis: Basis, level: Level) -> bool:
+def _blind(basis: Basis, level: Level) -> bool:
     """Whether the basis has no scale at a level without signal."""
     return level.alpha == 0.0 and basis.scale(level) == 0.0

@@ -3,6 +3,7 @@
 import functools
 import math
 from dataclasses import fields, is_dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -107,7 +108,7 @@ def check_grid(grid: Grid, schedule: Schedule) -> None:
             return
         require(len(levels) == steps + 1, f"{name} of {steps} steps must visit {steps + 1} levels.")
         times = [level.time for level in levels]
-        falls = all(s < t for t, s in zip(times, times[1:], strict=False))
+        falls = all(s < t for t, s in pairwise(times))
         require(falls and times[0] <= 1.0, f"The times of {name} must fall from at most 1.")
         require(times[-1] == 0.0, f"{name} must end at t = 0 exactly, got {times[-1]}.")
         require(levels[-1].sigma <= 1e-12, f"{name} must end without noise.")
