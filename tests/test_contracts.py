@@ -24,7 +24,7 @@ from hush.tensors import expand
 SCHEDULES = {
     **{type(schedule).__name__: schedule for schedule in testing.every(Schedule)},
     "cosine chain": Tabulated.cosine(),
-    "linear chain of 10": Tabulated.linear(10),
+    "linear chain of 25": Tabulated.linear(25),
     "chain of 7 steps": Tabulated((0.1, 0.01, 0.5, 0.2, 0.7, 0.3, 0.9)),
     "short cosine": Cosine(-10.0),
     "quiet EDM": EDM(2.0),

@@ -181,7 +181,7 @@ def test_every_step_of_a_chain_is_drawn_equally_often():
 
 
 def test_every_step_of_a_chain_is_drawn_by_its_share_of_the_unit_interval():
-    chain = Tabulated.linear(8)
+    chain = Tabulated.cosine(8)
     edges = torch.arange(8, dtype=torch.float64) / 8
     for inside in (1e-12, 0.06, 0.1249999):
         assert torch.equal(Uniform().quantile(chain, edges + inside), edges + 0.125)

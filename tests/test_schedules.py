@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hush.errors import UserError
 from hush.schedules import (
     EDM,
     Cosine,
@@ -103,6 +104,12 @@ def test_linear_chains_of_any_length_end_about_alike():
     assert max(ends) / min(ends) < 1.25
 
 
+def test_a_linear_chain_too_short_for_its_betas_is_refused():
+    assert Tabulated.linear(20).betas[-1] == 0.999
+    with pytest.raises(UserError, match="at least 20 steps"):
+        Tabulated.linear(19)
+
+
 def test_vp_ends_at_its_golden_value_and_solves_its_equation():
     schedule = VariancePreserving()
     assert rounds_to(schedule.level(1.0).alpha ** 2, "4.31857e-5")
@@ -151,7 +158,7 @@ def test_a_level_knows_its_ends():
 
 
 def test_the_rates_of_a_chain_at_a_step_are_those_of_the_step_that_leads_there():
-    for steps in (10, 50, 1000, 4000):  # 50 and 4000 have steps whose i/T·T is not i in floats
+    for steps in (25, 50, 1000, 4000):  # 50 and 4000 have steps whose i/T·T is not i in floats
         chain = Tabulated.linear(steps)
         times = torch.arange(1, steps + 1, dtype=torch.float64) / steps
         wanted = chain.log_alpha.diff() * steps
