@@ -31,7 +31,7 @@ def test_beliefs_inside_the_range_are_untouched_and_others_land_on_its_edge():
 @pytest.mark.parametrize("sampler", [Ancestral(0.0), Ancestral(1.0), Heun()])
 def test_a_walk_with_clipped_beliefs_ends_inside_the_range(sampler):
     process = GaussianProcess(Tabulated())
-    denoiser = Clip()(MixtureDenoiser(process, WIDE))
+    denoiser = Clip()(MixtureDenoiser(process, WIDE, spread=False))
     rng = Streams.of(0, 200)
     x = rng.normal((3,), torch.float64)
     *_, last = walk(sampler, denoiser, x, Uniform(20)(process.schedule), rng.next())
