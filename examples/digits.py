@@ -100,7 +100,7 @@ def draw_losses(out: Path) -> None:
     for key, label in (("loss", "training"), ("held_out/mean", "held out (averaged weights)")):
         points = [(line["step"], line[key]) for line in lines if key in line]
         axes.plot(*zip(*points, strict=True), label=label, marker="o", markersize=3)
-    axes.set(xlabel="step", ylabel="squared error of the noise", yscale="log")
+    axes.set(xlabel="step", ylabel="loss (squared error of v)", ylim=(0, None))
     axes.legend()
     figure.savefig(out / "loss.png", dpi=150)
 

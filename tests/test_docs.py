@@ -1,7 +1,9 @@
 """What the README says is run: its Python in order, its commands with few steps on tiny data."""
 
 import re
+import runpy
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,18 @@ def test_the_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     for command in ours:
         cli.run(command)
     assert Path("runs/photos/samples/seed-7/trace.png").exists()
+
+
+def test_the_demo_leaves_its_pictures_and_its_report(tmp_path, monkeypatch, capsys):
+    demo = runpy.run_path(str(ROOT / "examples" / "digits.py"))
+    demo["main"].__globals__.update(STEPS=2, DRAWN=100)
+    monkeypatch.setattr(sys, "argv", ["digits.py", str(tmp_path / "demo")])
+    demo["main"]()
+    said = capsys.readouterr().out
+    for figure in ("feature distance", "floor", "Gaussian", "class agreement", "real or fake"):
+        assert figure in said
+    for picture in ("samples-and-real", "noising", "denoising", "loss"):
+        assert (tmp_path / "demo" / f"{picture}.png").exists()
 
 
 def test_the_first_two_commands_are_targets_of_the_makefile():

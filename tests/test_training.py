@@ -106,6 +106,12 @@ def test_accumulating_parts_of_a_batch_gives_the_gradient_of_the_whole(tmp_path,
         torch.testing.assert_close(made[0][name], made[1][name], atol=2e-4, rtol=1e-3)
 
 
+def test_half_precision_trains_and_the_curves_go_to_tensorboard(tmp_path, source):
+    trained = train(tiny(), source, tmp_path / "run", steps=3, precision="bf16", **SHORT)
+    assert all(p.dtype == torch.float32 for p in trained.denoiser.parameters())
+    assert list((tmp_path / "run" / "tensorboard").rglob("events.*"))
+
+
 def test_the_average_is_the_weighted_sum_of_all_weights_it_followed():
     module = nn.Linear(1, 1, bias=False)
     average = EMA(module, decay=0.3)
