@@ -43,7 +43,7 @@ def main() -> None:
     source, model = images(work / "patches", size=32), load(work / "run")
     labels = source.read(range(len(source)))["label"]
     rows = [source.read((labels == k).nonzero()[:SHOWN, 0].tolist())["image"] for k in range(6)]
-    drawn = model.sample(6 * SHOWN, list(range(6)), Multistep(), 30, seed=1)
+    drawn = model.sample(6 * SHOWN, list(range(6)), Multistep(), 30, seed=1, guidance=2.0)
     drawn = drawn.unflatten(0, (SHOWN, 6)).transpose(0, 1).flatten(0, 1)
     beside = torch.cat((grid(torch.cat(rows), SHOWN), grid(drawn, SHOWN)), -1)
     save(beside, Path(__file__).parent / "results" / "photographs.png", overwrite=True)

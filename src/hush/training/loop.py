@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from hush.data import Source, batches, grid, save, split
@@ -69,9 +70,9 @@ class Trainer:
     """A system, its optimiser and its average at some step of a run."""
 
     def __init__(self, system: System, source: Source, run: Run, recipe: Recipe) -> None:
-        precision = None if recipe.precision == "no" else recipe.precision
+        AcceleratorState._reset_state()  # else the precision of an earlier run would stay
         self.accelerator = Accelerator(
-            mixed_precision=precision, log_with="tensorboard", project_dir=run.path
+            mixed_precision=recipe.precision, log_with="tensorboard", project_dir=run.path
         )
         self.system, self.run, self.recipe = system, run, recipe
         self.data, self.held_out = split(source, recipe.held_out, seed=recipe.seed)
