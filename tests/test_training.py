@@ -269,3 +269,7 @@ def test_held_out_losses_compare_weights_and_nothing_else(source):
     assert len(first) == 8
     # A network that answers zero has the loss of the noise itself: about one at every level.
     assert all(loss == pytest.approx(1.0, abs=0.35) for loss in first.values())
+
+
+def test_a_walk_keeps_no_graph_of_what_it_computed():
+    assert not any(state.x.requires_grad for state in tiny().walk(2, grid=3))

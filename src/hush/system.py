@@ -152,9 +152,14 @@ class System:
         rng = Streams.of(derive(seed, "samples"), count, start, like.device)
         x = process.prior(shape, like.new_empty(0, dtype=torch.float32)).sample(rng)
         denoiser.eval()
-        yield from walk(
-            sampler or self.sampler, denoiser, x, grid(process.schedule), rng.next(), cond
-        )
+        sampler = sampler or self.sampler
+        states = walk(sampler, denoiser, x, grid(process.schedule), rng.next(), cond)
+        while True:
+            with torch.no_grad():  # around each step: the caller's own setting holds in between
+                state = next(states, None)
+            if state is None:
+                return
+            yield state
 
 
 def cited(cite: str) -> Callable[[Callable[..., System]], Callable[..., System]]:

@@ -22,7 +22,8 @@ def systems(arguments: list[str]) -> None:
 
 
 def cite(arguments: list[str]) -> None:
-    """Print the papers behind a run: its system's, and those of the parts it uses."""
+    """Print the papers behind a run: its system's and its parts', each a line (a part's `cite`
+    names them between semicolons)."""
     if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
         print("usage: hush cite RUN\n\nThe papers behind a run, one a line.")
         if len(arguments) != 1:

@@ -35,10 +35,9 @@ class Multistep(Sampler):
     basis: Basis = field(default_factory=Velocity)
 
     cite: ClassVar[str] = (
-        "Adams-Bashforth with variable steps, Hairer, Nørsett, Wanner 1993, Solving ordinary "
-        "differential equations I, III.5; for diffusion: Liu et al. 2022, Pseudo numerical methods "
-        "for diffusion models on manifolds; Zhang and Chen 2023, Fast sampling of diffusion models "
-        "with exponential integrator"
+        "Hairer, Nørsett, Wanner 1993, Solving ordinary differential equations I, section III.5; "
+        "Liu, Ren, Lin, Zhao 2022, Pseudo numerical methods for diffusion models on manifolds; "
+        "Zhang, Chen 2023, Fast sampling of diffusion models with exponential integrator"
     )
 
     def __post_init__(self) -> None:
