@@ -176,6 +176,33 @@ def test_a_full_disk_ends_in_a_sentence_and_what_was_saved_stays(tmp_path, sourc
     train(tiny(), source, out, steps=8, **SHORT)  # room was made: it goes on
 
 
+def test_data_that_break_half_way_cost_nothing_that_was_learnt(tmp_path, source):
+    class Breaking(InMemory):
+        def read(self, indices, draws=None):
+            if draws is not None and self.left == 0:
+                raise UserError("photo.png cannot be read")
+            self.left -= draws is not None
+            return super().read(indices, draws)
+
+    broken = Breaking(source.images, source.labels, source.classes, source.levels)
+    broken.left, out = 7, tmp_path / "run"
+    with pytest.raises(UserError, match=r"photo\.png cannot be read"):
+        train(tiny(), broken, out, steps=20, **{**SHORT, "workers": 0})
+    assert [path.name for path in checkpoint.Run(out).checkpoints()][-1] == "000000007"
+    train(tiny(), source, out, steps=8, **SHORT)
+    train(tiny(), source, tmp_path / "whole", steps=8, **SHORT)
+    assert same(weights(out / "model.safetensors"), weights(tmp_path / "whole/model.safetensors"))
+
+
+def test_a_report_cut_off_while_written_is_made_again(tmp_path, source):
+    out = tmp_path / "run"
+    train(tiny(), source, out, steps=4, **SHORT)
+    with (out / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "los')
+    train(tiny(), source, out, steps=6, **SHORT)
+    assert [r["step"] for r in reports(out) if "loss" in r] == [2, 4, 6]
+
+
 def test_only_the_newest_checkpoints_stay(tmp_path, source):
     train(tiny(), source, tmp_path / "run", steps=16, **SHORT)
     names = [path.name for path in checkpoint.Run(tmp_path / "run").checkpoints()]

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
@@ -90,13 +90,12 @@ class Trainer:
         """The system with the averaged weights."""
         return replace(self.system, denoiser=self.ema.module)
 
-    def run_to_end(self, line: Line, stopped: Any) -> None:
+    def run_to_end(self, line: Line, stopped: Callable[[], bool]) -> None:
         """Every step from where the run stands to the recipe's last, or until `stopped()`."""
         self._begin(line)
         recipe, clock = self.recipe, time.perf_counter()
-        stream = batches(self.data, recipe.batch, recipe.seed, self.step, recipe.workers)
-        with closing(stream):
-            for record in islice(stream, max(0, recipe.steps - self.step)):
+        with closing(self._records()) as records:
+            for record in records:
                 self.learn(record)
                 line.advance()
                 last = self.step == recipe.steps or stopped()
@@ -116,6 +115,19 @@ class Trainer:
                 f"Stopped and saved at step {self.step} of {recipe.steps} in {self.run.path}; "
                 "run the same command again to go on."
             )
+
+    def _records(self) -> Iterator[dict[str, Tensor]]:
+        """The batches of the steps that are left. When one cannot be read, what was learnt until
+        then is saved before the user hears of it."""
+        recipe = self.recipe
+        stream = batches(self.data, recipe.batch, recipe.seed, self.step, recipe.workers)
+        with closing(stream):
+            try:
+                yield from islice(stream, max(0, recipe.steps - self.step))
+            except UserError:
+                if self.step:
+                    self.save()
+                raise
 
     def learn(self, record: dict[str, Tensor]) -> None:
         """One optimiser step. Its randomness is a function of the seed and the step alone."""
@@ -206,7 +218,7 @@ class Trainer:
         """Drop the reports of steps that a stopped run made and this one will make again."""
         path = self.run.path / "metrics.jsonl"
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        kept = "".join(text for text in lines if json.loads(text)["step"] <= step)
+        kept = "".join(text for text in lines if _step(text) <= step)
         write(path, lambda aside: aside.write_text(kept))
 
     def _examine(self, line: Line) -> None:
@@ -231,3 +243,11 @@ class Trainer:
             "optimiser": packed(self.adam),
         }
         self.run.save(self.step, tensors, {})
+
+
+def _step(report: str) -> float:
+    """The step of a line of metrics.jsonl; one that was cut off while written counts as late."""
+    try:
+        return json.loads(report)["step"]
+    except ValueError:
+        return math.inf
