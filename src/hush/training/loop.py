@@ -1,6 +1,5 @@
 """The one training loop. It knows a system's slots and nothing of any paper."""
 
-import json
 import math
 import os
 import time
@@ -22,7 +21,8 @@ from hush.evaluation.held_out import held_out_losses
 from hush.rng import Streams, derive
 from hush.samplers import Multistep
 from hush.system import Recipe, System
-from hush.training.checkpoint import Run, jsonable, load_into, read_tensors, stored, write
+from hush.training import metrics
+from hush.training.checkpoint import Run, jsonable, load_into, read_tensors, stored
 from hush.training.ema import EMA
 from hush.training.optimiser import learning_rate, optimiser, packed, unpack
 from hush.training.progress import Line, stoppable
@@ -181,7 +181,7 @@ class Trainer:
         load_into(self.ema.module, self.codec, folder / "ema.safetensors")
         unpack(self.adam, read_tensors(folder / "optimiser.safetensors"))
         self.step = state["step"]
-        self._forget_after(self.step)
+        metrics.forget_after(self.run.path / "metrics.jsonl", self.step)
         line.resume(self.step)
         if self.step >= self.recipe.steps:
             line.tell(
@@ -211,15 +211,7 @@ class Trainer:
 
     def _log(self, figures: dict[str, float]) -> None:
         self.accelerator.log(figures, self.step)
-        with (self.run.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps({"step": self.step, **figures}) + "\n")
-
-    def _forget_after(self, step: int) -> None:
-        """Drop the reports of steps that a stopped run made and this one will make again."""
-        path = self.run.path / "metrics.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        kept = "".join(text for text in lines if _step(text) <= step)
-        write(path, lambda aside: aside.write_text(kept))
+        metrics.append(self.run.path / "metrics.jsonl", self.step, figures)
 
     def _examine(self, line: Line) -> None:
         """Held-out losses per noise level, and a grid of samples, from the averaged weights."""
@@ -243,11 +235,3 @@ class Trainer:
             "optimiser": packed(self.adam),
         }
         self.run.save(self.step, tensors, {})
-
-
-def _step(report: str) -> float:
-    """The step of a line of metrics.jsonl; one that was cut off while written counts as late."""
-    try:
-        return json.loads(report)["step"]
-    except ValueError:
-        return math.inf
