@@ -1,5 +1,6 @@
 """The command line, as a person meets it."""
 
+import errno
 import os
 import shlex
 import signal
@@ -70,6 +71,18 @@ def test_a_mistake_is_one_sentence_and_exit_status_2(line, sentence, tmp_path, m
     assert said[-1].startswith("hush: ")
     assert sentence in said[-1]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_under_a_log_is_one_sentence_too(monkeypatch, capsys):
+    def full(arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/a/metrics.jsonl")
+
+    monkeypatch.setattr(cli, "run", full)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("hush: [Errno 28] No space left on device: 'runs/a/metrics.jsonl'.")
 
 
 def test_an_empty_folder_and_a_truncated_picture_are_named(tmp_path):

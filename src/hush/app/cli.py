@@ -36,6 +36,9 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output left, `hush systems | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a full disk under a log file, a folder taken away
+        print(f"hush: {error}. What was saved before is still there.", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
 
