@@ -1,9 +1,9 @@
-"""Clipping: beliefs stay where the data can be, and walks with them."""
+"""Thresholds: beliefs stay where the data can be, and walks with them."""
 
 import pytest
 import torch
 
-from hush.guidance import Clip
+from hush.guidance import Clip, DynamicThreshold
 from hush.processes import GaussianProcess
 from hush.rng import Streams
 from hush.samplers import Ancestral, Heun, walk
@@ -50,3 +50,19 @@ def test_noise_inferred_from_a_clipped_belief_keeps_the_state_consistent():
     mean = denoiser(x, t).mean
     noise = (x - t.alpha * mean) / t.sigma
     torch.testing.assert_close(last.x, s.alpha * mean + s.sigma * noise, atol=1e-12, rtol=0)
+
+
+def test_a_dynamic_threshold_leaves_quiet_samples_alone_and_scales_loud_ones():
+    """Saharia et al.: s is a quantile of |x_0|; clip to [-s, s], divide by s if s > 1."""
+    denoiser = MixtureDenoiser(GaussianProcess(VariancePreserving()), WIDE, spread=False)
+    x = Streams.of(3, 200).normal((3,), torch.float64)
+    free = denoiser(x, 0.01).mean
+    held = DynamicThreshold(share=1.0)(denoiser)(x, 0.01).mean
+    for before, after in zip(free, held, strict=True):
+        edge = before.abs().max()
+        torch.testing.assert_close(after, before / edge if edge > 1 else before)
+    assert 0 < (free.abs().amax(1) > 1).sum() < 200
+    cut = DynamicThreshold(share=0.5)(denoiser)(x, 0.01).mean
+    middle = free.abs().median(1).values.clamp(min=1.0)
+    expected = free.clamp(-middle[:, None], middle[:, None]) / middle[:, None]
+    torch.testing.assert_close(cut, expected)

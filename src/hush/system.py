@@ -14,7 +14,7 @@ from torch import Tensor
 from hush.codecs import Codec
 from hush.denoisers import Denoiser
 from hush.errors import UserError
-from hush.guidance import ClassifierFree, Clip
+from hush.guidance import ClassifierFree, Guidance
 from hush.objectives import Denoising
 from hush.rng import Streams, derive
 from hush.samplers import Sampler, State, walk
@@ -85,7 +85,7 @@ class System:
     sampler, grid  how samples are drawn unless the user says otherwise
     task           records to (x_0, cond, mask), requests to (shape, cond)
     recipe         its training defaults
-    clip           where beliefs are held while sampling, if anywhere
+    threshold      how beliefs are kept in range while sampling, if at all
     name, cite     what it is called, and the paper
     arguments      what its function was called with, the recipe apart: enough to make it again
     """
@@ -97,7 +97,7 @@ class System:
     grid: Grid
     task: Any
     recipe: Recipe
-    clip: Clip | None = None
+    threshold: Guidance | None = None
     name: str = ""
     cite: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class System:
         sampler: Sampler | None = None,
         grid: Grid | int | None = None,
         seed: int | None = None,
-        guidance: ClassifierFree | float | None = None,
+        guidance: Guidance | float | None = None,
         batch: int = 256,
     ) -> Tensor:
         """`count` new samples in data units: pictures (count, channel, height, width) in [0, 1].
@@ -133,7 +133,7 @@ class System:
         sampler: Sampler | None = None,
         grid: Grid | int | None = None,
         seed: int = 0,
-        guidance: ClassifierFree | float | None = None,
+        guidance: Guidance | float | None = None,
         start: int = 0,
     ) -> Iterator[State]:
         """The states of a walk for samples start … start + count - 1, from noise to x_0; the
@@ -147,7 +147,7 @@ class System:
         if isinstance(guidance, int | float):
             guidance = ClassifierFree(float(guidance))
         denoiser = guidance(self.denoiser) if guidance else self.denoiser
-        denoiser = self.clip(denoiser) if self.clip else denoiser
+        denoiser = self.threshold(denoiser) if self.threshold else denoiser
         process = self.denoiser.process
         rng = Streams.of(derive(seed, "samples"), count, start, like.device)
         x = process.prior(shape, like.new_empty(0, dtype=torch.float32)).sample(rng)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hush.denoisers import Denoiser
 from hush.distributions import Gaussian
+from hush.guidance.base import Guidance
 from hush.processes import Moment
 from hush.tensors import absent
 
@@ -39,7 +40,7 @@ def _twice(t: Moment) -> Moment:
 
 
 @dataclass(frozen=True)
-class ClassifierFree:
+class ClassifierFree(Guidance):
     """Classifier-free guidance, denoiser to denoiser."""
 
     scale: float = 2.0

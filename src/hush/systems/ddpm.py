@@ -50,5 +50,5 @@ def ddpm(
         grid=Chain(chain),
         task=Generate(shape, classes),
         recipe=recipe,
-        clip=Clip() if clip else None,
+        threshold=Clip() if clip else None,
     )

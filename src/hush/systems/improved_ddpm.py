@@ -54,5 +54,5 @@ def improved_ddpm(
         grid=Chain(min(100, chain)),
         task=Generate(shape, classes),
         recipe=recipe,
-        clip=Clip() if clip else None,
+        threshold=Clip() if clip else None,
     )
