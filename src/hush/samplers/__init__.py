@@ -4,6 +4,18 @@ from hush.samplers import bases, grids
 from hush.samplers.ancestral import Ancestral
 from hush.samplers.base import Sampler, State, walk
 from hush.samplers.multistep import Multistep
+from hush.samplers.repaint import Jumps, RePaint
 from hush.samplers.solvers import Heun
 
-__all__ = ["Ancestral", "Heun", "Multistep", "Sampler", "State", "bases", "grids", "walk"]
+__all__ = [
+    "Ancestral",
+    "Heun",
+    "Jumps",
+    "Multistep",
+    "RePaint",
+    "Sampler",
+    "State",
+    "bases",
+    "grids",
+    "walk",
+]
