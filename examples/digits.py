@@ -20,7 +20,7 @@ from hush.data import Source, digits, grid, save, split, strip
 from hush.evaluation.report import judge, print_report
 from hush.networks import Backbone
 from hush.rng import Streams
-from hush.samplers import Ancestral
+from hush.samplers import Multistep
 from hush.samplers.grids import Chain
 
 SEED = 0
@@ -50,7 +50,7 @@ def main() -> None:
         sample_every=400,
         seed=SEED,
     )
-    walker = {"sampler": Ancestral(eta=1.0), "grid": Chain(50), "seed": SEED}
+    walker = {"sampler": Multistep(order=2), "grid": Chain(20), "guidance": 1.1, "seed": SEED}
     drawn = model.sample(DRAWN, **walker)
     labels = torch.arange(DRAWN) % len(data.classes)
     draw_pictures(out, model, test, drawn, walker)
@@ -85,7 +85,7 @@ def draw_pictures(out: Path, model: hush.System, test: Source, drawn: Tensor, wa
     noised = [process.marginal(x_0, t.item()).sample(rng) for t in times]
     save(strip([model.codec.decode(x) for x in noised]), out / "noising.png", overwrite=True)
     walk = [model.codec.decode(state.x) for state in model.walk(10, **walker)]
-    save(strip(walk[:-1:5] + walk[-1:]), out / "denoising.png", overwrite=True)
+    save(strip(walk[::2]), out / "denoising.png", overwrite=True)
 
 
 def draw_losses(out: Path) -> None:

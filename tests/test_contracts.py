@@ -18,7 +18,20 @@ from hush.objectives.weights import EDM as Balanced
 from hush.objectives.weights import MinSNR, Weight
 from hush.processes import GaussianProcess
 from hush.samplers import Ancestral, Heun, Multistep, Sampler, bases, grids
-from hush.schedules import EDM, Cosine, Rectified, Schedule, Tabulated, VariancePreserving
+from hush.schedules import (
+    EDM,
+    Cosine,
+    Rectified,
+    Schedule,
+    Shifted,
+    SubVP,
+    Tabulated,
+    VarianceExploding,
+    VariancePreserving,
+    absorbing_betas,
+    shifted,
+    zero_terminal_snr,
+)
 from hush.tensors import expand
 
 SCHEDULES = {
@@ -29,6 +42,12 @@ SCHEDULES = {
     "short cosine": Cosine(-10.0),
     "quiet EDM": EDM(2.0),
     "VP of constant β": VariancePreserving(5.0, 5.0001),
+    "short VE": VarianceExploding(0.1, 5.0),
+    "shifted cosine": Shifted(Cosine(), 0.5),
+    "shifted sub-VP": Shifted(SubVP(), 2.0),
+    "shifted chain": shifted(Tabulated.cosine(100), 4.0),
+    "chain of zero terminal SNR": zero_terminal_snr(Tabulated.linear()),
+    "absorbing chain of 10": Tabulated(absorbing_betas(10)),
 }
 PARAMETERISATIONS = [*testing.every(Parameterisation), Preconditioned(2.0)]
 GRIDS = [

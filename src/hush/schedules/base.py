@@ -27,9 +27,7 @@ class Level(NamedTuple):
     @property
     def snr(self) -> Number:
         """Signal to noise, α²/σ² (infinite where there is no noise)."""
-        if isinstance(self.sigma, float) and self.sigma == 0.0:
-            return math.inf
-        return (self.alpha / self.sigma) ** 2
+        return over(self.alpha, self.sigma) ** 2
 
     @property
     def log_snr(self) -> Number:
@@ -48,11 +46,18 @@ def _log(x: Number) -> Number:
     return math.log(x) if x > 0.0 else -math.inf
 
 
+def over(part: Number, sigma: Number) -> Number:
+    """part/σ, infinite where there is no noise (as tensors have it and floats do not)."""
+    if isinstance(sigma, float) and sigma == 0.0:
+        return math.copysign(math.inf, part)
+    return part / sigma
+
+
 class Schedule(ABC):
     """x_t = α_t x_0 + σ_t ε with time in [0, 1]: data at 0 (α = 1, σ = 0), noise at 1.
 
-    A new schedule writes `__call__` alone; it may add the closed forms of `rates` and `time`.
-    All arithmetic is float64.
+    A new schedule writes `__call__` alone; it may add the closed forms of `rates` and `time`, and
+    the `norm` of its curve where α² + σ² is not 1. All arithmetic is float64.
     """
 
     @abstractmethod
@@ -95,3 +100,9 @@ class Schedule(ABC):
         if isinstance(level.time, Tensor):
             return rates
         return rates[0].item(), rates[1].item()
+
+    def norm(self, alpha: Times, sigma: Times) -> Times:
+        """The n for which (α, σ)/n lies on the curve of this schedule, or on its continuation: 1 on
+        the curve, and c·n for (c α, c σ). Here √(α² + σ²), that of every variance-preserving one.
+        """
+        return (alpha**2 + sigma**2).sqrt()
