@@ -1,7 +1,8 @@
 # Every target sets itself up: a virtual environment with the pinned versions of constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
-export OMP_NUM_THREADS ?= 1  # tests run in two processes; one thread each
+# Tests run in two processes, so one thread each.
+export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: demo test slow lint clean

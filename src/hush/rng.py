@@ -82,7 +82,8 @@ class Streams:
     def uniform(
         self, event: tuple[int, ...] = (), dtype: torch.dtype = torch.float64
     ) -> Float[Tensor, " batch *event"]:
-        """Uniform numbers strictly between 0 and 1 (2⁻³² apart), shape (batch, *event)."""
+        """Uniform numbers (batch, *event), 2⁻³² apart; strictly between 0 and 1 in float64 (in
+        float32 the largest round to 1)."""
         words = torch.stack(self._words(event), -1)
         return self._shaped((words.to(dtype) + 0.5) * 2.0**-32, event)
 

@@ -97,7 +97,7 @@ class Attention(nn.Module):
         self.qkv = convolution(dims, channels, 3 * channels, kernel=1)
         self.out = convolution(dims, channels, channels, kernel=1, zero=True)
 
-    def forward(self, x: Map, embedding: Vector) -> Map:
+    def forward(self, x: Map) -> Map:
         qkv = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1))
         query, key, value = qkv.transpose(-1, -2).unbind(1)
         mixed = functional.scaled_dot_product_attention(query, key, value)

@@ -39,7 +39,7 @@ class Block(nn.Module):
 
     def forward(self, x: Map, embedding: Vector) -> Mapped:
         x = self.residual(x, embedding)
-        return x if self.attention is None else self.attention(x, embedding)
+        return x if self.attention is None else self.attention(x)
 
 
 class Stage(nn.Module):

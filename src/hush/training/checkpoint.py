@@ -1,11 +1,12 @@
 """A run's folder: what is in it, and how it is written so that nothing is ever half there.
 
-system.json          name, arguments, data, hush version
+system.json          name, arguments, data, recipe, hush version
 model.safetensors    the weights of the newest checkpoint
 ema.safetensors      their average: what samples are drawn from
-state/0001000/       a whole checkpoint: both of them, the optimiser, and state.json
+state/000001000/     a whole checkpoint: both of them, the optimiser, and state.json
 metrics.jsonl        one line per report
 samples/             grids drawn on the way
+tensorboard/         the same reports as curves
 """
 
 import json
