@@ -145,7 +145,7 @@ def test_sampler_grid_guidance_and_class_are_asked_for_in_words(run, tmp_path, f
     [
         ("--sampler multstep", "did you mean multistep"),
         ("--sampler multistep:ordr=2", "no setting 'ordr': did you mean order"),
-        ("--sampler multistep:order=9", "orders 1, 2 and 3, not 9"),
+        ("--sampler multistep:order=9", "orders 1 to 5, got 9"),
         ("--grid chain --steps 21", "A chain of 20 steps cannot be walked in 21"),
         ("--steps 0", "at least 1 step, got 0"),
         ("--class eleven", "no class 'eleven'"),

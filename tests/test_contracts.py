@@ -1,7 +1,7 @@
 """Every class of every interface meets its suite; and the suites catch what they are there for."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import pytest
@@ -13,6 +13,7 @@ from hush.denoisers.parameterisations import EDM as Preconditioned
 from hush.denoisers.parameterisations import Noise, Parameterisation
 from hush.distributions import Gaussian
 from hush.errors import UserError
+from hush.noise import Centred, Coloured, NoiseLaw, Simplex, White
 from hush.objectives.times import LogNormal, Stratified, TimeLaw, Uniform
 from hush.objectives.weights import EDM as Balanced
 from hush.objectives.weights import MinSNR, Weight
@@ -60,6 +61,7 @@ GRIDS = [
 WEIGHTS = [*testing.every(Weight), MinSNR(1.0), Balanced(2.0)]
 TIMES = [*testing.every(TimeLaw), LogNormal(0.4, 0.8), Uniform(0.01), Stratified(LogNormal())]
 CODECS = [*testing.every(Codec), Standard(1.0)]
+NOISES = [*testing.every(NoiseLaw), Coloured(2.0), Coloured(-1.0), Centred(-1), Simplex(3.0, 2)]
 NOISE = bases.Noise()
 SAMPLERS = [
     *testing.every(Sampler),
@@ -85,6 +87,17 @@ def test_schedule(schedule):
 @on_every_schedule
 def test_process(schedule):
     testing.check_process(GaussianProcess(schedule))
+
+
+@over(*NOISES)
+def test_noise_law(value):
+    testing.check_noise_law(value)
+
+
+@pytest.mark.parametrize("name", ["Cosine", "EDM", "Tabulated"])
+@over(*NOISES)
+def test_process_of_every_noise(value, name):
+    testing.check_process(GaussianProcess(SCHEDULES[name], value))
 
 
 @on_every_schedule
@@ -241,6 +254,64 @@ def test_the_suite_catches_a_reverse_law_without_its_variance():
     caught(testing.check_process, Cold(Cosine()), words="variance")
 
 
+def test_the_suite_catches_a_process_that_forgets_its_noise_law():
+    class WhiteOnTheWay(GaussianProcess):
+        def transition(self, x_s, s, t):
+            return replace(super().transition(x_s, s, t), noise=White())
+
+    caught(testing.check_process, WhiteOnTheWay(Cosine(), Coloured()), words="a draw of going on")
+
+
+def test_the_suite_catches_noise_that_is_not_of_unit_size():
+    class Loud(Coloured):
+        def _power(self, event, device=None):
+            return 1.02 * super()._power(event, device)
+
+    class LoudSimplex(Simplex):
+        def __call__(self, rng, event, dtype=torch.float32):
+            return 1.1 * super().__call__(rng, event, dtype)
+
+    caught(testing.check_noise_law, Loud(), words="variance at an element")
+    caught(testing.check_noise_law, LoudSimplex(3.0, 2), words="the variance of")
+
+
+def test_the_suite_catches_centred_noise_that_counts_a_degree_of_freedom_too_many():
+    class Generous(Centred):
+        def freedom(self, event):
+            return math.prod(event)
+
+    caught(testing.check_noise_law, Generous(), words="degrees of freedom")
+
+
+def test_the_suite_catches_draws_that_leave_the_space_and_draws_of_another_law():
+    class Drifting(Centred):
+        def __call__(self, rng, event, dtype=torch.float32):
+            return rng.normal(event, dtype)
+
+    class Pale(Coloured):
+        def __call__(self, rng, event, dtype=torch.float32):
+            return rng.normal(event, dtype)
+
+    caught(testing.check_noise_law, Drifting(), words="in its space")
+    caught(testing.check_noise_law, Pale(), words="covariance of whitened draws")
+
+
+def test_the_suite_catches_a_density_without_its_determinant():
+    class Short(Coloured):
+        def log_det(self, event):
+            return 0.0
+
+    caught(testing.check_noise_law, Short(), words="log_prob")
+
+
+def test_the_suite_catches_noise_that_mixes_the_samples_of_a_batch():
+    class Mixed(White):
+        def colour(self, x):
+            return x - x.mean(0)
+
+    caught(testing.check_noise_law, Mixed(), words="any part of a batch")
+
+
 def test_the_suite_catches_a_parameterisation_of_the_wrong_sign():
     class Minus(Noise):
         def belief(self, schedule, level):
@@ -360,10 +431,10 @@ def test_the_suite_catches_a_grid_that_stops_short_of_the_data():
 
 def test_the_suite_catches_a_basis_of_the_wrong_slope():
     class Signed(bases.Velocity):
-        def combine(self, x_0, noise):
+        def combine(self, x_0, noise, level):
             return x_0 - noise
 
-    caught(testing.check_basis, Signed(), Rectified(), words="Euler")
+    caught(testing.check_basis, Signed(), Rectified(), words="a step of")
 
 
 def test_the_suite_catches_a_weight_that_blows_up_and_one_of_the_wrong_shape():

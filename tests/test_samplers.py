@@ -16,15 +16,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import quad
 
 from hush import systems
+from hush.errors import UserError
 from hush.networks import Backbone
 from hush.processes import GaussianProcess
 from hush.rng import Streams
-from hush.samplers import Ancestral, Heun, Multistep, State, bases, walk
+from hush.samplers import Ancestral, Heun, Multistep, RungeKutta, State, bases, walk
 from hush.samplers.grids import Chain, Karras, LogSNR, Uniform
-from hush.samplers.multistep import interpolation_weights
-from hush.schedules import EDM, Cosine, Rectified, Tabulated, VariancePreserving
+from hush.samplers.interpolation import mean_shares
+from hush.schedules import EDM, Cosine, Level, Rectified, Tabulated, VariancePreserving
 from hush.testing import GaussianMixture, MixtureDenoiser, even_levels, flow_map
 
 NOISE = bases.Noise()
@@ -81,11 +83,17 @@ ORDERS = {  # schedule, a grid of it that refines everywhere
     "EDM": (EDM(), functools.partial(Karras, ratio_min=1e-6)),
     "rectified": (Rectified(), Uniform),
 }
-IN_VELOCITY = [(Ancestral(0.0), 1), (Heun(), 2), *((Multistep(k), k) for k in (1, 2, 3))]
+IN_VELOCITY = [
+    (Ancestral(0.0), 1),
+    (Heun(), 2),
+    *((RungeKutta(k), k) for k in (1, 2, 3, 4)),
+    *((Multistep(k), k) for k in (1, 2, 3, 4)),
+    *((Multistep(k, bases.Angular()), k) for k in (2, 3)),
+]
 IN_NOISE = [(Heun(NOISE), 2), *((Multistep(k, NOISE), k) for k in (1, 2, 3))]
 
 
-def order(sampler, schedule, grid, coarse=128):
+def order(sampler, schedule, grid, coarse):
     x, rng = draws(schedule, MIXTURE, 16)
     reference = _reference(schedule)
     errors = [
@@ -103,13 +111,14 @@ def _reference(schedule):
 @pytest.mark.parametrize("name", ORDERS)
 @pytest.mark.parametrize(("sampler", "wanted"), IN_VELOCITY, ids=repr)
 def test_order_of_convergence(sampler, wanted, name):
-    assert order(sampler, *ORDERS[name]) == pytest.approx(wanted, abs=0.2)
+    coarse = 128 if wanted < 4 else 512
+    assert order(sampler, *ORDERS[name], coarse) == pytest.approx(wanted, abs=0.2)
 
 
 @pytest.mark.parametrize("name", ["VP", "EDM"])
 @pytest.mark.parametrize(("sampler", "wanted"), IN_NOISE, ids=repr)
 def test_order_of_convergence_in_the_basis_of_the_noise(sampler, wanted, name):
-    assert order(sampler, *ORDERS[name]) == pytest.approx(wanted, abs=0.2)
+    assert order(sampler, *ORDERS[name], coarse=128) == pytest.approx(wanted, abs=0.2)
 
 
 def test_multistep_of_order_1_is_ddim_in_both_bases():
@@ -189,36 +198,80 @@ def test_single_precision_in_the_basis_of_the_noise_where_the_noise_ends_moderat
 places = st.lists(st.integers(-50, 50), min_size=2, max_size=4, unique=True)
 
 
+class Line(bases.Velocity):
+    """A basis whose variable is the number itself: levels for weights."""
+
+    def variable(self, level):
+        return level.time
+
+
+def shares(places, start, end, **how):
+    """The shares of nodes at these places in the mean from start to end."""
+    nodes, t, s = ([Level(p, 1.0, 1.0) for p in part] for part in (places, [start], [end]))
+    return mean_shares(Line(), nodes, *t, *s, **how)
+
+
 @settings(max_examples=200, deadline=None)
 @given(places, st.lists(st.integers(-9, 9), min_size=3, max_size=3))
-def test_multistep_weights_integrate_polynomials_exactly(points, coefficients):
-    """Σ_j w_j p(node_j) = ∫_start^end p, in rational arithmetic, for deg p < number of nodes."""
+def test_the_mean_of_polynomials_is_exact(points, coefficients):
+    """Σ_j share_j p(node_j) = ∫_start^end p/(end - start), in rational arithmetic, for deg p less
+    than the number of nodes; "midpoint" is a line half way."""
     *nodes, end = (Fraction(point, 7) for point in points)
     start, count = nodes[-1], len(nodes)
     polynomial = coefficients[:count]
-    floats = [float(node) for node in nodes]
-    weights = interpolation_weights(floats, float(start), float(end))
-    got = sum(
-        weight * float(sum(c * node**k for k, c in enumerate(polynomial)))
-        for weight, node in zip(weights, nodes, strict=True)
-    )
-    wanted = sum(
+
+    def value(x):
+        return sum(c * x**k for k, c in enumerate(polynomial))
+
+    integral = sum(
         Fraction(c, k + 1) * (end ** (k + 1) - start ** (k + 1)) for k, c in enumerate(polynomial)
     )
-    size = sum(
-        abs(weight) * sum(abs(c) * abs(float(node)) ** k for k, c in enumerate(polynomial))
-        for weight, node in zip(weights, nodes, strict=True)
-    )
-    assert got == pytest.approx(float(wanted), abs=1e-12 * max(1.0, size))
+    wanted = {"exact": integral / (end - start)}
+    if count == 2:
+        wanted["midpoint"] = value((start + end) / 2)
+    for rule, exact_mean in wanted.items():
+        found = shares([float(node) for node in nodes], float(start), float(end), rule=rule)
+        terms = [share * float(value(node)) for share, node in zip(found, nodes, strict=True)]
+        size = sum(
+            abs(share) * float(sum(abs(c) * abs(node) ** k for k, c in enumerate(polynomial)))
+            for share, node in zip(found, nodes, strict=True)
+        )
+        assert sum(terms) == pytest.approx(float(exact_mean), abs=1e-12 * max(1.0, size))
 
 
-def test_multistep_weights_are_adams_bashforths_on_even_nodes():
-    h = 0.1
-    assert interpolation_weights([1.0], 1.0, 0.9) == pytest.approx([-h])
-    two = interpolation_weights([1.1, 1.0], 1.0, 0.9)
-    assert two == pytest.approx([h / 2, -3 * h / 2])
-    three = interpolation_weights([1.2, 1.1, 1.0], 1.0, 0.9)
-    assert three == pytest.approx([-5 * h / 12, 16 * h / 12, -23 * h / 12])
+def test_on_even_nodes_the_shares_are_adams_bashforths_and_moultons():
+    assert shares([1.0], 1.0, 0.9) == pytest.approx([1])
+    assert shares([1.1, 1.0], 1.0, 0.9) == pytest.approx([-1 / 2, 3 / 2])
+    assert shares([1.2, 1.1, 1.0], 1.0, 0.9) == pytest.approx([5 / 12, -16 / 12, 23 / 12])
+    four = shares([1.3, 1.2, 1.1, 1.0], 1.0, 0.9)
+    assert four == pytest.approx([-9 / 24, 37 / 24, -59 / 24, 55 / 24])
+    moulton = shares([1.1, 1.0, 0.9], 1.0, 0.9)
+    assert moulton == pytest.approx([-1 / 12, 8 / 12, 5 / 12])
+
+
+@pytest.mark.parametrize("basis", [bases.Data(), bases.Noise(), bases.Data(1.0), bases.Velocity()],
+                         ids=repr)  # fmt: skip
+def test_along_the_log_snr_the_mean_is_the_exponential_integral(basis):
+    """Against scipy's quadrature of ∫ L_j(λ) du(λ), λ half the log-SNR, for long steps too."""
+    for nodes, end in (([-3.0, -2.0, -1.2], -0.5), ([-1.0, 0.5], 2.0), ([-4.0, -2.0], 6.0)):
+        at = [Level(0.0, 1.0, math.exp(-place)) for place in (*nodes, end)]
+        found = mean_shares(basis, at[:-1], at[-2], at[-1], along="log_snr")
+
+        def u(place, basis=basis):
+            return basis.variable(Level(0.0, 1.0, math.exp(-place)))
+
+        def du(place):
+            return (u(place + 1e-5) - u(place - 1e-5)) / 2e-5
+
+        for j, share in enumerate(found):
+            rest = [p for k, p in enumerate(nodes) if k != j]
+
+            def part(x, j=j, rest=rest, nodes=nodes, du=du):
+                lagrange = math.prod((x - p) / (nodes[j] - p) for p in rest)
+                return lagrange * du(x)
+
+            integral = quad(part, nodes[-1], end, epsabs=1e-12, epsrel=1e-10)[0]
+            assert share == pytest.approx(integral / (u(end) - u(nodes[-1])), rel=1e-6, abs=1e-7)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
@@ -244,9 +297,10 @@ def test_multistep_is_exact_where_the_slope_is_a_polynomial_first_and_last_steps
     torch.testing.assert_close(got, torch.full_like(x, wanted), rtol=0, atol=1e-13)
 
 
-def test_multistep_refuses_other_orders():
-    with pytest.raises(ValueError, match="orders 1, 2 and 3"):
-        Multistep(4)
+def test_solvers_refuse_other_orders():
+    for make in (lambda: Multistep(6), lambda: Multistep(0), lambda: RungeKutta(5)):
+        with pytest.raises(UserError, match="has orders 1 to"):
+            make()
 
 
 # -- what is drawn ---------------------------------------------------------------------------------

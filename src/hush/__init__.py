@@ -20,6 +20,7 @@ _ROOMS = (
     "evaluation",
     "guidance",
     "networks",
+    "noise",
     "objectives",
     "processes",
     "rng",

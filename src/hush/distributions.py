@@ -1,38 +1,61 @@
 """Distributions over states: what forward laws and denoisers answer with."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hush.errors import UserError
+from hush.noise import GaussianNoise, NoiseLaw, White
 from hush.rng import Streams
 from hush.tensors import Number, expand
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """N(mean, variance), independent over elements; variance 0 is a point.
+    """mean + √variance ε with unit noise ε: N(mean, variance Σ) where the noise law is Gaussian,
+    independent over elements where it is white; variance 0 is a point.
 
-    `mean` has shape (batch, *event); `variance` is a number, (batch,), or broadcasts over `mean`.
+    `mean` has shape (batch, *event); `variance` is a number, (batch,), or with white noise whatever
+    broadcasts over `mean`. Other noise has one variance per sample: scaled element by element it
+    would leave its space, and its density its closed form.
     """
 
     mean: Float[Tensor, " batch *event"]
     variance: Number = 0.0
+    noise: NoiseLaw = field(default_factory=White)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.noise, White) or not isinstance(self.variance, Tensor):
+            return
+        if math.prod(self.variance.shape[1:]) != 1:
+            raise UserError(
+                f"A Gaussian of {self.noise} has one variance per sample, got variances of shape "
+                f"{tuple(self.variance.shape)}: give a number or one for each of the batch, or "
+                "use White() noise."
+            )
 
     def sample(self, rng: Streams) -> Float[Tensor, " batch *event"]:
         """mean + √variance ε, with the noise of each sample's own stream; a point draws nothing."""
         if self.is_point:
             return self.mean
-        noise = rng.normal(tuple(self.mean.shape[1:]), self.mean.dtype)
+        noise = self.noise(rng, tuple(self.mean.shape[1:]), self.mean.dtype)
         return torch.addcmul(self.mean, noise, self.spread**0.5)
 
     def log_prob(self, x: Float[Tensor, " batch *event"]) -> Float[Tensor, " batch"]:
-        """log N(x; mean, variance) in nats, summed over the event."""
-        variance = self.spread
-        density = -0.5 * (self.error(x) / variance + (math.tau * variance).log())
-        return density.flatten(1).sum(1)
+        """log N(x; mean, variance Σ) in nats, over the space that the noise lives in (see
+        `GaussianNoise`); what x has across that space does not count.
+
+        Raises:
+            UserError: the noise is not Gaussian.
+        """
+        law, event = self._gaussian_noise(), self.mean.shape[1:]
+        share = law.freedom(event) / math.prod(event)
+        squares, variance = law.whiten(x - self.mean) ** 2, self.spread
+        density = -0.5 * (squares / variance + share * (math.tau * variance).log())
+        return density.flatten(1).sum(1) - 0.5 * law.log_det(event)
 
     def error(self, x: Float[Tensor, " batch *event"]) -> Float[Tensor, " batch *event"]:
         """The squared error of the mean, element by element."""
@@ -40,7 +63,7 @@ class Gaussian:
 
     def toward(self, other: "Gaussian", weight: float) -> "Gaussian":
         """The belief moved from here to `other` (weight 1) or past it: what guidance does."""
-        return type(self)(torch.lerp(self.mean, other.mean, weight), other.variance)
+        return replace(other, mean=torch.lerp(self.mean, other.mean, weight))
 
     def halves(self) -> "tuple[Gaussian, Gaussian]":
         """The beliefs of the two halves of a doubled batch."""
@@ -49,7 +72,7 @@ class Gaussian:
             low, high = self.variance.chunk(2)
         else:
             low = high = self.variance
-        return type(self)(first, low), type(self)(second, high)
+        return replace(self, mean=first, variance=low), replace(self, mean=second, variance=high)
 
     @property
     def is_point(self) -> bool:
@@ -62,9 +85,29 @@ class Gaussian:
         variance = expand(self.variance, self.mean)
         return torch.as_tensor(variance, dtype=self.mean.dtype, device=self.mean.device)
 
+    def _gaussian_noise(self) -> GaussianNoise:
+        if isinstance(self.noise, GaussianNoise):
+            return self.noise
+        raise UserError(
+            f"{self.noise} is not Gaussian, so it has no density and no divergence in closed form: "
+            "where a likelihood or a bound is wanted use a Gaussian noise law such as White()."
+        )
+
 
 def kl(q: Gaussian, p: Gaussian) -> Float[Tensor, " batch"]:
-    """KL(q ‖ p) = ½ Σ [log(v_p/v_q) - 1 + (v_q + (m_q - m_p)²)/v_p] in nats, per sample."""
-    v_q, v_p = q.spread, p.spread
-    terms = (v_p / v_q).log() - 1.0 + (v_q + p.error(q.mean)) / v_p
+    """KL(q ‖ p) = ½ [f (log(v_p/v_q) - 1 + v_q/v_p) + ‖Σ^-½ (m_q - m_p)‖²/v_p] in nats, per
+    sample, with the f degrees of freedom of the noise both are of.
+
+    Raises:
+        UserError: the noise laws differ or are not Gaussian.
+    """
+    law, event = p._gaussian_noise(), p.mean.shape[1:]
+    if q.noise != law:
+        raise UserError(
+            f"The divergence of a Gaussian of {q.noise} from one of {law} is not known: "
+            "both must be of the same noise."
+        )
+    share = law.freedom(event) / math.prod(event)
+    squares, v_q, v_p = law.whiten(q.mean - p.mean) ** 2, q.spread, p.spread
+    terms = share * ((v_p / v_q).log() - 1.0) + (share * v_q + squares) / v_p
     return 0.5 * terms.flatten(1).sum(1)

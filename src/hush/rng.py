@@ -79,6 +79,11 @@ class Streams:
         """The streams after `draws` more draws."""
         return replace(self, draw=self.draw + draws)
 
+    def branch(self, purpose: str) -> "Streams":
+        """Streams of their own for a purpose, from where these stand: for what needs more draws, or
+        draws in another order, than one after the other."""
+        return replace(self, seed=derive(self.seed, f"{purpose}/{self.draw}"), draw=0)
+
     def uniform(
         self, event: tuple[int, ...] = (), dtype: torch.dtype = torch.float64
     ) -> Float[Tensor, " batch *event"]:

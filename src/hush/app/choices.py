@@ -1,12 +1,17 @@
-"""Words of the command line that name a value: `multistep:order=2` is Multistep(order=2)."""
+"""Words of the command line that name a value: `multistep:order=2,basis=data` is
+Multistep(order=2, basis=Data()). What is inside a value goes in parentheses:
+`restart:sampler=multistep(order=2),repeats=3`."""
 
 import ast
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from hush.errors import UserError, nearest
-from hush.samplers import Ancestral, Heun, Multistep, bases, grids
+from hush.samplers import Ancestral, Heun, Multistep, RungeKutta, bases, grids
+
+_DATA, _REVERSE = bases.Data(), bases.Data(tau=1.0)
 
 SAMPLERS: Mapping[str, Any] = {
     "ancestral": Ancestral(),
@@ -14,33 +19,72 @@ SAMPLERS: Mapping[str, Any] = {
     "ddim": Ancestral(eta=0.0),
     "heun": Heun(),
     "edm": Heun(bases.Noise()),
+    "runge_kutta": RungeKutta(),
     "multistep": Multistep(),
+    "default": Multistep(4, corrector=4, start="lower"),
+    "dpm_solver++": Multistep(2, _DATA, along="log_snr", rule="midpoint"),
+    "sde_dpm_solver++": Multistep(2, _REVERSE, along="log_snr", rule="midpoint"),
+    "unipc": Multistep(3, _DATA, corrector=4, along="log_snr"),
+    "deis": Multistep(3, bases.Noise(), along="log_snr"),
+    "pndm": Multistep(4, bases.Noise(), along="time", start="again"),
+    "sa_solver": Multistep(3, _REVERSE, corrector=3, along="log_snr"),
 }
 GRIDS: Mapping[str, Any] = {
     "uniform": grids.Uniform(),
+    "quadratic": grids.Quadratic(),
     "log_snr": grids.LogSNR(),
     "karras": grids.Karras(),
+    "focused": grids.Focused(),
     "chain": grids.Chain(),
+    "given": grids.Given(),
+}
+BASES: Mapping[str, Any] = {
+    "velocity": bases.Velocity(),
+    "noise": bases.Noise(),
+    "data": bases.Data(),
+    "angular": bases.Angular(),
 }
 
 
 def choose(table: Mapping[str, Any], what: str, text: str) -> Any:
     """The value that `text` names in a table, with the fields that follow its colon changed.
 
-    >>> choose(SAMPLERS, "sampler", "multistep:order=2").order
-    2
+    >>> choose(SAMPLERS, "sampler", "multistep:order=2,basis=data(tau=0.5)").basis
+    Data(tau=0.5)
     """
     name, _, changes = text.partition(":")
     if name not in table:
         raise UserError(f"There is no {what} {name!r}: {nearest(name, table)}")
-    known = [field.name for field in fields(table[name])]
+    return _changed(table[name], changes, f"{what} {name}")
+
+
+def _changed(value: Any, changes: str, what: str) -> Any:
+    """The value with fields changed as "key=value,key=value" says."""
+    known = {field.name: getattr(value, field.name) for field in fields(value)}
     given: dict[str, Any] = {}
-    for change in filter(None, changes.split(",")):
-        key, _, value = change.partition("=")
+    for change in filter(None, _split(changes)):
+        key, _, said = change.partition("=")
         if key not in known:
-            raise UserError(f"The {what} {name} has no setting {key!r}: {nearest(key, known)}")
-        given[key] = _literal(value)
-    return _made(lambda: replace(table[name], **given), f"{what} {text!r}")
+            raise UserError(f"The {what} has no setting {key!r}: {nearest(key, known)}")
+        given[key] = _value(said, known[key], f"{key} of the {what}")
+    return _made(lambda: replace(value, **given), f"{what} with {changes!r}")
+
+
+def _value(said: str, old: Any, what: str) -> Any:
+    """What is said of a setting: where it holds a sampler, grid or basis, one of these by name."""
+    if not is_dataclass(old):
+        return _literal(said)
+    name, _, changes = said.removesuffix(")").partition("(")
+    tables = ({"Sampler": SAMPLERS, "Grid": GRIDS}.get(c.__name__) for c in type(old).__mro__)
+    table = next((one for one in tables if one), BASES)
+    if name not in table:
+        raise UserError(f"The {what} cannot be {name!r}: {nearest(name, table)}")
+    return _changed(table[name], changes, f"{what}, {name},")
+
+
+def _split(changes: str) -> list[str]:
+    """At the commas that stand in no parentheses."""
+    return re.split(r",(?![^(]*\))", changes)
 
 
 def _literal(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""The Gaussian forward process, for any schedule."""
+"""The Gaussian forward process, for any schedule and any noise law."""
 
 from dataclasses import dataclass, field
 
@@ -6,6 +6,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hush.distributions import Gaussian
+from hush.errors import UserError
+from hush.noise import NoiseLaw, White
 from hush.processes.base import Moment, Process
 from hush.schedules import Schedule, Tabulated
 from hush.tensors import expand
@@ -15,28 +17,32 @@ State = Float[Tensor, " batch *event"]
 
 @dataclass(frozen=True)
 class GaussianProcess(Process):
-    """q(x_t | x_0) = N(α_t x_0, σ_t² I).
+    """q(x_t | x_0) = N(α_t x_0, σ_t² Σ), Σ being the covariance of `noise`: I where it is white.
 
+    All four laws draw through `noise`. Where it is not Gaussian they have the right means and
+    covariances, no more: two draws added are not another draw.
     Ho et al. 2020; for any s < t as in Kingma et al. 2021, "Variational diffusion models", app. A.
     """
 
     schedule: Schedule = field(default_factory=Tabulated)
+    noise: NoiseLaw = field(default_factory=White)
 
     def prior(self, shape: tuple[int, ...], like: Tensor) -> Gaussian:
-        """N(0, (α_1² + σ_1²) I): the law at t = 1 of data with mean zero and variance one."""
+        """N(0, (α_1² + σ_1²) Σ): the law at t = 1 of data with mean zero and covariance Σ."""
         level = self.schedule.level(1.0)
-        return Gaussian(like.new_zeros(shape), level.alpha**2 + level.sigma**2)
+        return Gaussian(like.new_zeros(shape), level.alpha**2 + level.sigma**2, self.noise)
 
     def marginal(self, x_0: State, t: Moment) -> Gaussian:
-        """N(α_t x_0, σ_t² I)."""
+        """N(α_t x_0, σ_t² Σ)."""
         level = self.schedule.level(t)
-        return Gaussian(expand(level.alpha, x_0) * x_0, level.sigma**2)
+        return Gaussian(expand(level.alpha, x_0) * x_0, level.sigma**2, self.noise)
 
     def transition(self, x_s: State, s: Moment, t: Moment) -> Gaussian:
-        """N(α_{t|s} x_s, σ_{t|s}² I), α_{t|s} = α_t/α_s, σ_{t|s}² = σ_t² - α_{t|s}² σ_s²."""
+        """N(α_{t|s} x_s, σ_{t|s}² Σ), α_{t|s} = α_t/α_s, σ_{t|s}² = σ_t² - α_{t|s}² σ_s²."""
         s, t = self.schedule.level(s), self.schedule.level(t)
         signal = t.alpha / s.alpha
-        return Gaussian(expand(signal, x_s) * x_s, t.sigma**2 - signal**2 * s.sigma**2)
+        variance = t.sigma**2 - signal**2 * s.sigma**2
+        return Gaussian(expand(signal, x_s) * x_s, variance, self.noise)
 
     def reverse(
         self, posterior: Gaussian, x_t: State, s: Moment, t: Moment, eta: float = 1.0
@@ -44,11 +50,14 @@ class GaussianProcess(Process):
         """The non-Markovian family of DDIM, with the belief's own variance carried through.
 
         Given x_0, with the fresh variance f = η² σ_s² σ_{t|s}²/σ_t² and k = √(σ_s² - f)/σ_t,
-        q(x_s | x_t, x_0) = N(k x_t + (α_s - k α_t) x_0, f).
+        q(x_s | x_t, x_0) = N(k x_t + (α_s - k α_t) x_0, f Σ).
         Averaged over x_0 ~ posterior (two moments matched) its mean takes the posterior's, and its
         variance gains (α_s - k α_t)² Var[x_0].
         η = 1 is DDPM's posterior, η = 0 deterministic. Song et al. 2021, "Denoising diffusion
         implicit models", eq. 7; the variance as in Bao et al. 2022, "Analytic-DPM", eq. 7.
+
+        Raises:
+            UserError: the belief has a variance, of another noise than the process's.
         """
         s, t = self.schedule.level(s), self.schedule.level(t)
         remain = (s.sigma * t.alpha / (s.alpha * t.sigma)) ** 2  # 1 - σ_{t|s}²/σ_t²
@@ -57,5 +66,11 @@ class GaussianProcess(Process):
         pull = s.alpha - keep * t.alpha
         mean = expand(keep, x_t) * x_t + expand(pull, x_t) * posterior.mean
         if posterior.is_point:
-            return Gaussian(mean, fresh)
-        return Gaussian(mean, expand(fresh, x_t) + expand(pull, x_t) ** 2 * posterior.spread)
+            return Gaussian(mean, fresh, self.noise)
+        if posterior.noise != self.noise:
+            raise UserError(
+                f"The belief's variance is of {posterior.noise}, the process's of {self.noise}: "
+                "they do not add. Give the belief the process's noise, or no variance."
+            )
+        variance = expand(fresh, x_t) + expand(pull, x_t) ** 2 * posterior.spread
+        return Gaussian(mean, variance, self.noise)

@@ -18,17 +18,21 @@ from hush.schedules import Level
 
 @dataclass(frozen=True)
 class State:
-    """Where a walk stands: x at level t, the random streams still to spend, and what the sampler
-    wants to remember (its `memory`, empty at the start)."""
+    """Where a walk stands: x at level t, the random streams still to spend, what the sampler wants
+    to remember (its `memory`, empty at the start), and how many steps are `left`, this one
+    included, of the `steps` of the whole walk (0 where nobody counts)."""
 
     x: Tensor
     t: Level
     rng: Streams
     memory: Any = ()
+    left: int = 0
+    steps: int = 0
 
     def moved(self, x: Tensor, s: Level, memory: Any = ()) -> "State":
         """The state after a step that spent one draw."""
-        return replace(self, x=x, t=s, rng=self.rng.next(), memory=memory)
+        left = max(self.left - 1, 0)
+        return replace(self, x=x, t=s, rng=self.rng.next(), memory=memory, left=left)
 
 
 class Sampler(ABC):
@@ -53,13 +57,20 @@ def walk(
     rng: Streams,
     cond: Tensor | None = None,
 ) -> Iterator[State]:
-    """The states of a sampler along decreasing levels, the first one included. Progress, recording
-    and stopping early belong to the caller.
+    """The states of a sampler along the levels, the first one included. Progress, recording and
+    stopping early belong to the caller.
 
-    `levels` come from a grid, `grid(schedule)`; `x` is the state at the first of them.
+    `levels` come from a grid, `grid(schedule)`, or are a part of it: to start in the middle or stop
+    there; `x` is the state at the first of them. A step to a noisier level (of grids that go back
+    up) adds the process's own noise, q(x_s | x_t), and begins the sampler's memory anew.
     """
-    state = State(x, levels[0], rng)
+    steps = len(levels) - 1
+    state = State(x, levels[0], rng, left=steps, steps=steps)
     yield state
     for s in levels[1:]:
-        state = sampler.step(denoiser, state, s, cond)
+        if s.time > state.t.time:
+            law = denoiser.process.transition(state.x, state.t, s)
+            state = state.moved(law.sample(state.rng), s)
+        else:
+            state = sampler.step(denoiser, state, s, cond)
         yield state

@@ -1,15 +1,18 @@
-"""Multistep solvers of the probability-flow ODE: one evaluation a step, any of three orders."""
+"""Multistep solvers: one evaluation a step, one class for a whole family."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
-import numpy as np
 from torch import Tensor
 
 from hush.denoisers import Denoiser
+from hush.errors import UserError
 from hush.samplers.base import Sampler, State
 from hush.samplers.bases import Basis, Velocity
+from hush.samplers.interpolation import Along, Rule, mean_shares
+from hush.samplers.paths import Drift
+from hush.samplers.solvers import RungeKutta
 from hush.schedules import Level
 
 
@@ -21,56 +24,110 @@ class Past(NamedTuple):
     slope: Tensor
 
 
+class Memory(NamedTuple):
+    """The evaluations still of use, newest last; the noise that is on its way, and what of it the
+    last step added."""
+
+    past: tuple[Past, ...] = ()
+    drift: Drift | None = None
+    kick: Tensor | float = 0.0
+
+
 @dataclass(frozen=True)
 class Multistep(Sampler):
-    """Adams-Bashforth in the coordinates of a basis: the slope is interpolated by a polynomial in
-    the basis' own variable through the last `order` evaluations and integrated exactly.
+    """Adams' methods in the coordinates of a basis: the slope is interpolated by a polynomial
+    through the last `order` evaluations, and integrated.
 
-    It starts with lower orders; for order 3 the very first step, which is Euler's, is redone with
-    the trapezoid as soon as the second evaluation is there, so the order holds from the start at
-    no cost. Order 1 is DDIM.
+    order      evaluations behind each step, 1 (DDIM) to 5
+    basis      what is interpolated; with `Data(tau)` above 0 the noise of its SDE is added
+    corrector  once the evaluation at the end of a step is there, the step is redone through the
+               last so many, that one included, which costs no evaluation; 0 is none
+    along      what the polynomial runs in: the basis' variable, the log-SNR or the time
+    rule       how it is integrated, see `mean_shares`
+    start      how orders above 2 begin, see below
+    tail       orders of the last steps, where they shall be lower, as (2, 1)
+
+    A start of "lower" orders costs no evaluation: the first step, Euler's, is redone by the
+    trapezoid (or by the corrector) once the second evaluation is there, which keeps order 3.
+    "runge_kutta" keeps orders 4 and 5, by so many steps of `RungeKutta(4)`. "again" evaluates once
+    more where the first step was redone, as PNDM does. Walks with noise begin with lower orders.
+    Along the time the order is at most 2.
+
+        DPM-Solver++ 2M   Multistep(2, Data(), along="log_snr", rule="midpoint")
+        the same, SDE     Multistep(2, Data(tau=1), along="log_snr", rule="midpoint")
+        UniPC             Multistep(3, Data(), corrector=4, along="log_snr")
+        DEIS              Multistep(3, Noise(), along="log_snr")
+        PNDM              Multistep(4, Noise(), along="time", start="again")
+        SA-Solver         Multistep(3, Data(tau=1), corrector=3, along="log_snr")
     """
 
     order: int = 3
     basis: Basis = field(default_factory=Velocity)
+    corrector: int = 0
+    along: Along = "variable"
+    rule: Rule = "exact"
+    start: Literal["lower", "runge_kutta", "again"] = "runge_kutta"
+    tail: tuple[int, ...] = ()
 
     cite: ClassVar[str] = (
         "Hairer, Nørsett, Wanner 1993, Solving ordinary differential equations I, section III.5; "
         "Liu, Ren, Lin, Zhao 2022, Pseudo numerical methods for diffusion models on manifolds; "
-        "Zhang, Chen 2023, Fast sampling of diffusion models with exponential integrator"
+        "Zhang, Chen 2023, Fast sampling of diffusion models with exponential integrator; "
+        "Lu et al. 2022, DPM-Solver++: fast solver for guided sampling of diffusion models; "
+        "Zhao et al. 2023, UniPC: a unified predictor-corrector framework; "
+        "Xue et al. 2023, SA-Solver: stochastic Adams solver for fast sampling"
     )
 
     def __post_init__(self) -> None:
-        if self.order not in (1, 2, 3):
-            raise ValueError(f"Multistep has orders 1, 2 and 3, not {self.order}.")
+        if self.order not in range(1, 6):
+            raise UserError(f"Multistep has orders 1 to 5, got {self.order}.")
+        if self.corrector not in range(7):
+            raise UserError(f"Multistep's corrector is 0 (none) to 6, got {self.corrector}.")
 
     def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
-        x, t, past = state.x, state.t, state.memory
-        slope = self.basis.slope(denoiser(x, t, cond).mean, x, t)
-        if self.order == 3 and len(past) == 1:
-            start = past[0]
-            x = self._advance(start.x, start.t, t, (start, Past(t, x, slope)))
-        past = (*past, Past(t, x, slope))[-self.order :]
-        return state.moved(self._advance(x, t, s, past), s, past)
+        past, drift, kick = state.memory or self._begun(denoiser, state)
+        x, t = state.x, state.t
+        here = Past(t, x, self._slope(denoiser, x, t, cond))
+        if past and (count := self._redone(len(past), state.left)):
+            x = self._advance(past[-1], t, (*past, here)[-count:]) + kick
+            again = self.start == "again" and len(past) == 1
+            here = Past(t, x, self._slope(denoiser, x, t, cond) if again else here.slope)
+        past = (*past, here)[-max(self.order, self.corrector - 1) :]
+        kick, drift = drift.to(s) if drift else (0.0, None)
+        if self._starts(len(past)):
+            solver = RungeKutta(4, self.basis, self.along)
+            x = solver.advance(denoiser, x, t, s, here.slope, cond)
+        else:
+            x = self._advance(here, s, past[-self._order(state.left) :]) + kick
+        return state.moved(x, s, Memory(past, drift, kick))
 
-    def _advance(self, x: Tensor, t: Level, s: Level, past: Sequence[Past]) -> Tensor:
-        nodes = [self.basis.variable(one.t) for one in past]
-        weights = interpolation_weights(nodes, self.basis.variable(t), self.basis.variable(s))
-        area = sum(weight * one.slope for weight, one in zip(weights, past, strict=True))
-        return self.basis.advance(x, t, s, area)
+    def _begun(self, denoiser: Denoiser, state: State) -> Memory:
+        tau = self.basis.tau
+        return Memory(drift=Drift.of(state, denoiser.process, tau) if tau else None)
 
+    def _slope(self, denoiser: Denoiser, x: Tensor, t: Level, cond: Tensor | None) -> Tensor:
+        return self.basis.slope(denoiser(x, t, cond).mean, x, t)
 
-def interpolation_weights(nodes: Sequence[float], start: float, end: float) -> list[float]:
-    """The weights w_j of ∫ p = Σ_j w_j p(node_j) over [start, end], exact for polynomials p through
-    the nodes. The interval is mapped to [0, 1] so that narrow ones lose no digits.
+    def _starts(self, known: int) -> bool:
+        """Whether the step from the `known`th evaluation is one of Runge-Kutta's."""
+        plain = self.order <= 3 or self.basis.tau > 0.0
+        return self.start == "runge_kutta" and not plain and known < self.order
 
-    >>> interpolation_weights([0.0], 0.0, 0.5)
-    [0.5]
-    >>> [round(weight, 12) for weight in interpolation_weights([0.0, 1.0], 1.0, 2.0)]
-    [-0.5, 1.5]
-    """
-    places = (np.array(nodes) - start) / (end - start)
-    powers = np.arange(len(places))
-    moments = 1.0 / (powers + 1.0)
-    weights = np.linalg.solve(places[None, :] ** powers[:, None], moments)
-    return ((end - start) * weights).tolist()
+    def _order(self, left: int) -> int:
+        """The order of the step with so many left, itself included."""
+        return self.tail[-left] if 0 < left <= len(self.tail) else self.order
+
+    def _redone(self, known: int, left: int) -> int:
+        """Through how many evaluations the last step is redone, `known` before the newest."""
+        if self._starts(known):
+            return 0
+        begin = 2 if known == 1 and self.order > 2 else 0
+        if not self.corrector:
+            return begin
+        return max(min(self.corrector - self.order + self._order(left + 1), known + 1), begin)
+
+    def _advance(self, start: Past, s: Level, nodes: Sequence[Past]) -> Tensor:
+        levels = [node.t for node in nodes]
+        shares = mean_shares(self.basis, levels, start.t, s, self.along, self.rule)
+        mean = sum(share * node.slope for share, node in zip(shares, nodes, strict=True))
+        return self.basis.advance(start.x, start.t, s, mean)

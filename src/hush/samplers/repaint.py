@@ -16,8 +16,8 @@ from hush.schedules import Level, Schedule
 @dataclass(frozen=True)
 class RePaint(Sampler):
     """After every step of `sampler`, the part of x_0 that is known replaces what was drawn there:
-    x_s = mask·q(x_s | known) + (1 - mask)·step. A step to a noisier level adds the process's own
-    noise, q(x_s | x_t), so that on the grid `Jumps` both parts come to fit each other.
+    x_s = mask·q(x_s | known) + (1 - mask)·step. On the grid `Jumps`, which goes back up, both parts
+    come to fit each other.
 
     `known` is x_0 (batch, *event) or broadcasts to it, `mask` is true where it is known; with none
     it is the inner sampler. It does not condition exactly: on correlated Gaussians the unknown part
@@ -38,9 +38,6 @@ class RePaint(Sampler):
         return self.sampler.order
 
     def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
-        if s.time > state.t.time:
-            law = denoiser.process.transition(state.x, state.t, s)
-            return state.moved(law.sample(state.rng), s)
         after = self.sampler.step(denoiser, state, s, cond)
         if self.known is None or self.mask is None:
             return after

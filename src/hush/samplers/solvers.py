@@ -1,13 +1,18 @@
 """Single-step solvers of the probability-flow ODE."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import Tensor
 
 from hush.denoisers import Denoiser
+from hush.errors import UserError
 from hush.samplers.base import Sampler, State
 from hush.samplers.bases import Basis, Velocity
+from hush.samplers.interpolation import Along, level_between
+from hush.samplers.paths import Drift
 from hush.schedules import Level
 
 
@@ -29,10 +34,88 @@ class Heun(Sampler):
 
     def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         x, t, basis = state.x, state.t, self.basis
-        width = basis.variable(s) - basis.variable(t)
         slope = basis.slope(denoiser(x, t, cond).mean, x, t)
-        euler = basis.advance(x, t, s, width * slope)
+        euler = basis.advance(x, t, s, slope)
         if s.sigma == 0.0:
             return state.moved(euler, s)
         end = basis.slope(denoiser(euler, s, cond).mean, euler, s)
-        return state.moved(basis.advance(x, t, s, 0.5 * width * (slope + end)), s)
+        return state.moved(basis.advance(x, t, s, 0.5 * (slope + end)), s)
+
+
+TABLEAUS = {  # order: for each further stage and for the end, what the slopes before it count for
+    1: ((1.0,),),
+    2: ((1 / 2,), (0.0, 1.0)),
+    3: ((1 / 3,), (0.0, 2 / 3), (1 / 4, 0.0, 3 / 4)),
+    4: ((1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
+}
+
+
+@dataclass(frozen=True)
+class RungeKutta(Sampler):
+    """Runge-Kutta's rules in the coordinates of a basis, `order` evaluations a step: Euler, the
+    midpoint, Heun's third-order rule, the classical one.
+
+    The classical rule asks at the end of the step, where into σ = 0 there is nothing to ask: that
+    one step is of third order, which keeps the whole of fourth. Where the variable has no end, in
+    the basis `Data`, it is Euler's. `along` is where the evaluations
+    between lie even: in the basis' variable, or else in the log-SNR or the time, which costs orders
+    above 2. With `Data(tau)` above 0 the noise of its SDE is added.
+
+        DPM-Solver++ (SDE)   RungeKutta(2, Data(tau=1), along="log_snr")
+        PNDM's first steps   RungeKutta(4, Noise(), along="time")
+    """
+
+    order: int = 4
+    basis: Basis = field(default_factory=Velocity)
+    along: Along = "variable"
+
+    cite: ClassVar[str] = (
+        "Hairer, Nørsett, Wanner 1993, Solving ordinary differential equations I, section II.1"
+    )
+
+    def __post_init__(self) -> None:
+        if self.order not in TABLEAUS:
+            raise UserError(f"RungeKutta has orders 1 to 4, got {self.order}.")
+
+    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+        x, t, basis = state.x, state.t, self.basis
+        drift = state.memory or None
+        if basis.tau and drift is None:
+            drift = Drift.of(state, denoiser.process, basis.tau)
+        slope = basis.slope(denoiser(x, t, cond).mean, x, t)
+        x = self.advance(denoiser, x, t, s, slope, cond, drift)
+        return state.moved(x, s, drift.to(s)[1] if drift else ())
+
+    def advance(
+        self,
+        denoiser: Denoiser,
+        x: Tensor,
+        t: Level,
+        s: Level,
+        slope: Tensor,
+        cond: Tensor | None = None,
+        drift: Drift | None = None,
+    ) -> Tensor:
+        """The state at s, from x at t and the slope there."""
+
+        def reached(level: Level, shares: Sequence[float]) -> Tensor:
+            mean = sum(share * q for share, q in zip(shares, slopes, strict=True) if share)
+            kick = drift.to(level)[0] if drift else 0.0
+            return self.basis.advance(x, t, level, mean) + kick
+
+        slopes, schedule = [slope], denoiser.process.schedule
+        *stages, last = TABLEAUS[self._order(s)]
+        for stage in stages:
+            part = sum(stage)
+            level = (
+                s if part == 1.0 else level_between(self.basis, self.along, schedule, t, s, part)
+            )
+            x_stage = reached(level, [share / part for share in stage])
+            slopes.append(self.basis.slope(denoiser(x_stage, level, cond).mean, x_stage, level))
+        return reached(s, last)
+
+    def _order(self, s: Level) -> int:
+        """The order of a step to s."""
+        if s.sigma > 0.0:
+            return self.order
+        return min(self.order, 3) if math.isfinite(self.basis.variable(s)) else 1

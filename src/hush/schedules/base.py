@@ -92,6 +92,11 @@ class Schedule(ABC):
             low, high = torch.where(noisier, low, middle), torch.where(noisier, middle, high)
         return torch.where(self.log_snr(torch.ones_like(high)) >= log_snr, 1.0, high)
 
+    def at_ratio(self, ratio: float) -> Level:
+        """The level where σ/α is `ratio` (0 the data, infinite where a schedule ends blind)."""
+        log_snr = torch.tensor([ratio], dtype=torch.float64).log().mul(-2.0)
+        return self.levels(self.time(log_snr))[0]
+
     def rates(self, t: Level | Number) -> tuple[Number, Number]:
         """(dα/dt, dσ/dt) at time t."""
         level = self.level(t)

@@ -9,21 +9,40 @@ A new class of hush is found by `every` and meets its suite in `tests/test_contr
 line of test code; one of your own project does with `every(Sampler, "my_project.")`.
 """
 
+from hush.testing.certify import (
+    Certificate,
+    Finding,
+    Row,
+    certify,
+    certify_parameterisation,
+)
+from hush.testing.chains import GaussianChain
 from hush.testing.codecs import check_codec
 from hush.testing.denoisers import check_parameterisation
 from hush.testing.discovery import every
 from hush.testing.mixtures import GaussianMixture, MixtureDenoiser, flow_map
+from hush.testing.noise import check_noise_law
 from hush.testing.objectives import check_times, check_weight
 from hush.testing.processes import check_process
 from hush.testing.samplers import check_basis, check_sampler, even_levels
 from hush.testing.schedules import check_grid, check_schedule
+from hush.testing.subjects import Subject, Walk
 
 __all__ = [
+    "Certificate",
+    "Finding",
+    "GaussianChain",
     "GaussianMixture",
     "MixtureDenoiser",
+    "Row",
+    "Subject",
+    "Walk",
+    "certify",
+    "certify_parameterisation",
     "check_basis",
     "check_codec",
     "check_grid",
+    "check_noise_law",
     "check_parameterisation",
     "check_process",
     "check_sampler",

@@ -6,10 +6,10 @@ import math
 from itertools import pairwise
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from hush.distributions import Gaussian
 from hush.processes import GaussianProcess
 from hush.rng import Streams
 from hush.samplers import Sampler, State, walk
@@ -163,38 +163,53 @@ def _check_law(sampler: Sampler, schedule: Schedule, name: str) -> None:
 
 
 def check_basis(basis: Basis, schedule: Schedule) -> None:
-    """In a basis the flow of one belief is a straight line, and data and noise are its only parts.
+    """A basis is the flow of a belief, written otherwise.
 
-    For a fixed pair, x = α x_0 + σ ε moves as x/scale, whose difference between two levels is the
-    difference of `variable` times `combine(x_0, ε)`, to 1e-12; so Euler's step there is DDIM's,
-    whatever the levels. The variable falls all the way to the data. Levels without signal are left
-    out where the basis has no scale for them.
+    - `ratio` undoes `variable`, and the variable only falls, or only rises, toward the data;
+    - for a pair x = α x_0 + σ ε that never changes its mind, what a step between two levels adds is
+      its slope, integrated over the variable: `advance` with that mean goes from x_t to x_s, to
+      1e-11 (with the noise of its SDE, for τ > 0: its own part of x_s, the signal, does);
+    - a step into σ = 0 lands on x_0 where the slope never changes.
+
+    Levels without signal are left out where the basis has no scale for them.
     """
-    name = f"{type(basis).__name__} on {type(schedule).__name__}"
+    name = f"{basis!r} on {type(schedule).__name__}"
     check_frozen(basis)
     rng = Streams.of(8, 4)
-    x_0, noise = rng.normal((3,), torch.float64), rng.next().normal((3,), torch.float64)
+    pair = rng.normal((3,), torch.float64), rng.next().normal((3,), torch.float64)
     levels = even_levels(schedule, 9)
     if _blind(basis, levels[0]):
         levels = levels[1:]
     variables = [basis.variable(level) for level in levels]
-    falls = all(s < t for t, s in pairwise(variables))
-    require(falls, f"The variable of {name} must fall towards the data.")
-    process = GaussianProcess(schedule)
-    for t in levels[:-1]:
-        x = t.alpha * x_0 + t.sigma * noise
-        size = max(1.0, basis.combine(x_0, noise).abs().max().item())
-        slope = basis.slope(x_0, x, t)
-        agree(slope, basis.combine(x_0, noise), 1e-11 * size, f"the slope of {name}")
-        for s in levels:
-            if s.time >= t.time:
-                continue
-            area = (basis.variable(s) - basis.variable(t)) * slope
-            ddim = process.reverse(Gaussian(x_0), x, s, t, eta=0.0).mean
-            scale = max(1.0, abs(basis.scale(s) * basis.variable(t)))
-            agree(basis.advance(x, t, s, area), ddim, 1e-11 * scale, f"Euler's step of {name}")
+    signs = {math.copysign(1.0, s - t) for t, s in pairwise(variables)}
+    require(len(signs) == 1, f"The variable of {name} must always fall or always rise.")
+    for level, variable in zip(levels, variables, strict=True):
+        ratio = level.sigma / level.alpha if level.alpha > 0.0 else math.inf
+        agree(basis.ratio(variable), ratio, 1e-9 * max(1.0, ratio), f"the ratio of {name}")
+    for place, t in enumerate(levels[:-1]):
+        for s in levels[place + 1 :]:
+            _check_advance(basis, *pair, t, s, name)
+
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
+
+
+def _check_advance(basis: Basis, x_0: Tensor, noise: Tensor, t: Level, s: Level, name: str) -> None:
+    if basis.tau > 0.0 or s.sigma == 0.0:
+        noise = torch.zeros_like(noise)
+    x, wanted = (level.alpha * x_0 + level.sigma * noise for level in (t, s))
+    start, end = basis.variable(t), basis.variable(s)
+    mean = torch.zeros_like(x) if math.isfinite(end) else basis.combine(x_0, noise, s)
+    for node, weight in zip(_NODES, _WEIGHTS, strict=True) if math.isfinite(end) else ():
+        ratio = basis.ratio(0.5 * (start + end) + 0.5 * (end - start) * node)
+        norm = math.hypot(1.0, ratio) if math.isfinite(ratio) else math.inf
+        level = Level(math.nan, 1.0 / norm, ratio / norm if math.isfinite(norm) else 1.0)
+        mean += 0.5 * weight * basis.combine(x_0, noise, level)
+    got = basis.advance(x, t, s, mean)
+    scale = max(1.0, abs(basis.carry(t, s)), abs(basis.reach(t, s)))
+    agree(got, wanted, 1e-11 * scale, f"a step of {name} from {t.time:.3f} to {s.time:.3f}")
 
 
 def _blind(basis: Basis, level: Level) -> bool:
     """Whether the basis has no scale at a level without signal."""
-    return level.alpha == 0.0 and basis.scale(level) == 0.0
+    return level.alpha == 0.0 and math.isinf(basis.variable(level))
