@@ -133,6 +133,9 @@ def test_a_seed_gives_the_same_pictures_whatever_the_count_and_the_batch(run, tm
         "--sampler heun --grid log_snr:ratio_min=0.1 --steps 4 --guidance 2",
         "--sampler ancestral:eta=0.5 --grid chain:spacing=leading --steps 5 --class 1,2",
         "--last --count 1",
+        "--evaluations 3",
+        "--sampler multistep:order=2,basis=data(tau=0.5),along=log_snr --steps 3",
+        "--grid given:steps=2,moments=(1,0.4,0)",
     ],
 )
 def test_sampler_grid_guidance_and_class_are_asked_for_in_words(run, tmp_path, flags):
@@ -147,7 +150,10 @@ def test_sampler_grid_guidance_and_class_are_asked_for_in_words(run, tmp_path, f
         ("--sampler multistep:ordr=2", "no setting 'ordr': did you mean order"),
         ("--sampler multistep:order=9", "orders 1 to 5, got 9"),
         ("--grid chain --steps 21", "A chain of 20 steps cannot be walked in 21"),
+        ("--sampler multistep:basis=date", "cannot be 'date': did you mean data"),
         ("--steps 0", "at least 1 step, got 0"),
+        ("--evaluations 0", "at least 1 step, got 0"),
+        ("--evaluations 9 --steps 9", "leave out --sampler"),
         ("--class eleven", "no class 'eleven'"),
         ("--count 0", "must be 1 or more"),
     ],
@@ -185,6 +191,17 @@ def test_choices_name_every_sampler_and_grid_but_those_that_wrap_another():
         wrapped = {type(one) for one in every(base) if isinstance(_first(one), base)}
         assert {type(one) for one in every(base)} - wrapped == {type(v) for v in table.values()}
     assert choose(SAMPLERS, "sampler", "ddim").eta == 0.0
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [("--sampler", name) for name in SAMPLERS] + [("--grid", name) for name in GRIDS],
+)
+def test_every_sampler_and_grid_draws_by_its_name(run, tmp_path, flag, name):
+    steps = () if name == "given" else ("--steps", 4)
+    out = tmp_path / "out"
+    hush("sample", run, "--count", 2, "--seed", 1, flag, name, *steps, "--out", out)
+    assert (out / "grid.png").stat().st_size > 100
 
 
 def _first(value):

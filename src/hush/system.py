@@ -17,7 +17,7 @@ from hush.errors import UserError
 from hush.guidance import ClassifierFree, Guidance
 from hush.objectives import Denoising
 from hush.rng import Streams, derive
-from hush.samplers import Sampler, State, walk
+from hush.samplers import Plan, Sampler, State, plan, walk
 from hush.samplers.grids import Grid
 
 
@@ -138,28 +138,48 @@ class System:
     ) -> Iterator[State]:
         """The states of a walk for samples start … start + count - 1, from noise to x_0; the
         arguments of `sample`."""
-        like = next(self.denoiser.parameters())
-        shape, cond = self.task.request(start + count, cond)
-        cond = None if cond is None else cond[start:].to(like.device)
-        shape = (count, *shape[1:])
+        denoiser, x, rng, cond = self._begin(count, cond, seed, guidance, start)
         if grid is None or isinstance(grid, int):
             grid = self.grid if grid is None else replace(self.grid, steps=grid)
-        if isinstance(guidance, int | float):
-            guidance = ClassifierFree(float(guidance))
-        denoiser = guidance(self.denoiser) if guidance else self.denoiser
-        denoiser = self.threshold(denoiser) if self.threshold else denoiser
-        process = self.denoiser.process
-        rng = Streams.of(derive(seed, "samples"), count, start, like.device)
-        x = process.prior(shape, like.new_empty(0, dtype=torch.float32)).sample(rng)
-        denoiser.eval()
-        sampler = sampler or self.sampler
-        states = walk(sampler, denoiser, x, grid(process.schedule), rng.next(), cond)
+        levels = grid(denoiser.process.schedule)
+        states = walk(sampler or self.sampler, denoiser, x, levels, rng, cond)
         while True:
             with torch.no_grad():  # around each step: the caller's own setting holds in between
                 state = next(states, None)
             if state is None:
                 return
             yield state
+
+    @torch.no_grad()
+    def plan(
+        self,
+        evaluations: int,
+        count: int = 64,
+        cond: Any = None,
+        seed: int = 0,
+        guidance: Guidance | float | None = None,
+    ) -> list[Plan]:
+        """The samplers and grids that follow this model's own flow best at a number of evaluations,
+        the best first, tried on `count` samples (see `hush.samplers.plan`): give its sampler and
+        grid to `sample`."""
+        denoiser, x, _, cond = self._begin(count, cond, seed, guidance)
+        return plan(denoiser, x, evaluations, cond)
+
+    def _begin(
+        self, count: int, cond: Any, seed: int, guidance: Guidance | float | None, start: int = 0
+    ) -> tuple[Denoiser, Tensor, Streams, Tensor | None]:
+        """The denoiser as it is to be walked, noise at t = 1, the streams left, the condition."""
+        like = next(self.denoiser.parameters())
+        shape, cond = self.task.request(start + count, cond)
+        cond = None if cond is None else cond[start:].to(like.device)
+        if isinstance(guidance, int | float):
+            guidance = ClassifierFree(float(guidance))
+        denoiser = guidance(self.denoiser) if guidance else self.denoiser
+        denoiser = self.threshold(denoiser) if self.threshold else denoiser
+        rng = Streams.of(derive(seed, "samples"), count, start, like.device)
+        empty = like.new_empty(0, dtype=torch.float32)
+        x = denoiser.process.prior((count, *shape[1:]), empty).sample(rng)
+        return denoiser.eval(), x, rng.next(), cond
 
 
 def cited(cite: str) -> Callable[[Callable[..., System]], Callable[..., System]]:

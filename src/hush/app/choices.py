@@ -73,7 +73,9 @@ def _changed(value: Any, changes: str, what: str) -> Any:
 def _value(said: str, old: Any, what: str) -> Any:
     """What is said of a setting: where it holds a sampler, grid or basis, one of these by name."""
     if not is_dataclass(old):
-        return _literal(said)
+        value = _literal(said)
+        numbers = isinstance(old, float | tuple) and isinstance(value, int | tuple)
+        return _floats(value) if numbers and old != () else value
     name, _, changes = said.removesuffix(")").partition("(")
     tables = ({"Sampler": SAMPLERS, "Grid": GRIDS}.get(c.__name__) for c in type(old).__mro__)
     table = next((one for one in tables if one), BASES)
@@ -85,6 +87,11 @@ def _value(said: str, old: Any, what: str) -> Any:
 def _split(changes: str) -> list[str]:
     """At the commas that stand in no parentheses."""
     return re.split(r",(?![^(]*\))", changes)
+
+
+def _floats(value: Any) -> Any:
+    """Whole numbers where others are expected."""
+    return tuple(map(_floats, value)) if isinstance(value, tuple) else float(value)
 
 
 def _literal(text: str) -> Any:

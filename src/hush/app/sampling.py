@@ -35,12 +35,15 @@ class Options:
     """How many samples."""
     out: Folder = None
     """Where to; by default samples/seed-SEED inside the run."""
+    evaluations: Whole = None
+    """How often the network may be asked, fewer are faster: hush's own sampler and grid for it."""
     sampler: Word = None
-    """ddpm, ddim, ancestral, heun, edm, multistep; settings after a colon: multistep:order=2."""
+    """Or by name: ddim, multistep, heun, dpm_solver++, unipc, ... (another name lists all); settings
+    after a colon: multistep:order=2,basis=data."""
     grid: Word = None
-    """chain, uniform, log_snr, karras; settings likewise: karras:rho=5."""
+    """chain, uniform, quadratic, log_snr, karras, focused, given; settings likewise: karras:rho=5."""
     steps: Whole = None
-    """Steps of the walk; fewer are faster."""
+    """Steps of the walk."""
     seed: Whole = None
     """The same seed gives the same samples; by default a new one, which is printed."""
     classes: Classes = None
@@ -88,11 +91,22 @@ def sample(arguments: list[str]) -> None:
 def _settled(system: "System", options: Options) -> "System":
     """The system with the sampler, grid and steps that were asked for."""
     from hush.app.choices import GRIDS, SAMPLERS, choose
+    from hush.samplers import default
+    from hush.samplers.grids import Given
 
+    if options.evaluations is not None:
+        if options.sampler or options.grid or options.steps is not None:
+            raise UserError(
+                "--evaluations chooses the sampler, the grid and its steps: leave out --sampler, "
+                "--grid and --steps, or leave out --evaluations."
+            )
+        sampler, grid = default(options.evaluations)
+        return replace(system, sampler=sampler, grid=grid)
     sampler = choose(SAMPLERS, "sampler", options.sampler) if options.sampler else system.sampler
     grid = system.grid
     if options.grid:
-        grid = replace(choose(GRIDS, "grid", options.grid), steps=grid.steps)
+        grid = choose(GRIDS, "grid", options.grid)
+        grid = grid if isinstance(grid, Given) else replace(grid, steps=system.grid.steps)
     if options.steps is not None:
         grid = replace(grid, steps=options.steps)
     return replace(system, sampler=sampler, grid=grid)
