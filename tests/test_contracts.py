@@ -135,10 +135,14 @@ def test_codec(value):
     testing.check_codec(value)
 
 
-@on_every_schedule
+# A walk sees σ/α alone, so schedules that end alike are one to it: six kinds of end.
+@pytest.mark.parametrize(
+    "name",
+    ["VariancePreserving", "Cosine", "EDM", "Rectified", "SubVP", "chain of zero terminal SNR"],
+)
 @over(*SAMPLERS)
-def test_sampler(value, schedule):
-    testing.check_sampler(value, schedule)
+def test_sampler(value, name):
+    testing.check_sampler(value, SCHEDULES[name])
 
 
 @pytest.mark.parametrize("name", ["Cosine", "EDM", "VariancePreserving", "Tabulated"])

@@ -9,7 +9,17 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from hush.errors import UserError, nearest
-from hush.samplers import Ancestral, Heun, Multistep, RungeKutta, bases, grids
+from hush.samplers import (
+    Adaptive,
+    Ancestral,
+    Heun,
+    Multistep,
+    Reversible,
+    RungeKutta,
+    SingleStep,
+    bases,
+    grids,
+)
 
 _DATA, _REVERSE = bases.Data(), bases.Data(tau=1.0)
 
@@ -22,6 +32,10 @@ SAMPLERS: Mapping[str, Any] = {
     "runge_kutta": RungeKutta(),
     "multistep": Multistep(),
     "default": Multistep(4, corrector=4, start="lower"),
+    "adaptive": Adaptive(),
+    "reversible": Reversible(),
+    "singlestep": SingleStep(),
+    "dpm_solver": SingleStep(3, bases.Noise(), along="log_snr", rule="midpoint"),
     "dpm_solver++": Multistep(2, _DATA, along="log_snr", rule="midpoint"),
     "sde_dpm_solver++": Multistep(2, _REVERSE, along="log_snr", rule="midpoint"),
     "unipc": Multistep(3, _DATA, corrector=4, along="log_snr"),

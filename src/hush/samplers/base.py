@@ -40,6 +40,7 @@ class Sampler(ABC):
     always gives the same next state.
 
     `order` is the power of 1/steps its error falls with where it draws nothing; it is held to it.
+    Order 0 is for samplers that follow a tolerance, whatever the steps.
     """
 
     order: ClassVar[int] = 1
@@ -52,7 +53,7 @@ class Sampler(ABC):
 def walk(
     sampler: Sampler,
     denoiser: Denoiser,
-    x: Tensor,
+    x: Tensor | State,
     levels: Sequence[Level],
     rng: Streams,
     cond: Tensor | None = None,
@@ -61,11 +62,12 @@ def walk(
     stopping early belong to the caller.
 
     `levels` come from a grid, `grid(schedule)`, or are a part of it: to start in the middle or stop
-    there; `x` is the state at the first of them. A step to a noisier level (of grids that go back
-    up) adds the process's own noise, q(x_s | x_t), and begins the sampler's memory anew.
+    there; `x` is what stands at the first of them, or a whole `State` to be taken up. A step to a
+    noisier level (of grids that go back up) adds the process's own noise, q(x_s | x_t), and begins
+    the sampler's memory anew.
     """
     steps = len(levels) - 1
-    state = State(x, levels[0], rng, left=steps, steps=steps)
+    state = x if isinstance(x, State) else State(x, levels[0], rng, left=steps, steps=steps)
     yield state
     for s in levels[1:]:
         if s.time > state.t.time:

@@ -32,6 +32,10 @@ class Heun(Sampler):
         "generative models, algorithm 1"
     )
 
+    def __post_init__(self) -> None:
+        if self.basis.tau:
+            raise UserError(f"Heun adds no noise, and {self.basis} wants it: use RungeKutta(2).")
+
     def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         x, t, basis = state.x, state.t, self.basis
         slope = basis.slope(denoiser(x, t, cond).mean, x, t)
