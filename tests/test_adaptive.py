@@ -5,7 +5,6 @@ import functools
 import pytest
 import torch
 
-from hush import testing
 from hush.denoisers import GaussianDenoiser, parameterisations
 from hush.errors import UserError
 from hush.networks import UNet

@@ -22,6 +22,7 @@ COMMANDS = {
         "training", "SYSTEM --data DATA --out RUN", "learn from your data; run again to go on"
     ),
     "sample": Command("sampling", "RUN", "draw from what was learnt"),
+    "certify": Command("certifying", "", "hold samplers, grids and schedules against exact data"),
     "cite": Command("listing", "RUN", "the papers behind a run"),
 }
 

@@ -38,10 +38,10 @@ class Options:
     evaluations: Whole = None
     """How often the network may be asked, fewer are faster: hush's own sampler and grid for it."""
     sampler: Word = None
-    """Or by name: ddim, multistep, heun, dpm_solver++, unipc, ... (another name lists all); settings
-    after a colon: multistep:order=2,basis=data."""
+    """Or by name: ddim, multistep, heun, dpm_solver++, unipc, … (`list` says all); settings after a
+    colon: multistep:order=2,basis=data."""
     grid: Word = None
-    """chain, uniform, quadratic, log_snr, karras, focused, given; settings likewise: karras:rho=5."""
+    """chain, uniform, quadratic, log_snr, karras, focused, given; settings likewise."""
     steps: Whole = None
     """Steps of the walk."""
     seed: Whole = None

@@ -9,13 +9,7 @@ A new class of hush is found by `every` and meets its suite in `tests/test_contr
 line of test code; one of your own project does with `every(Sampler, "my_project.")`.
 """
 
-from hush.testing.certify import (
-    Certificate,
-    Finding,
-    Row,
-    certify,
-    certify_parameterisation,
-)
+from hush.testing.certify import Certificate, Row, certify
 from hush.testing.chains import GaussianChain
 from hush.testing.codecs import check_codec
 from hush.testing.denoisers import check_parameterisation
@@ -24,9 +18,11 @@ from hush.testing.mixtures import GaussianMixture, MixtureDenoiser, flow_map
 from hush.testing.noise import check_noise_law
 from hush.testing.objectives import check_times, check_weight
 from hush.testing.processes import check_process
+from hush.testing.roundtrips import certify_parameterisation
 from hush.testing.samplers import check_basis, check_sampler, even_levels
 from hush.testing.schedules import check_grid, check_schedule
 from hush.testing.subjects import Subject, Walk
+from hush.testing.verdicts import Finding
 
 __all__ = [
     "Certificate",
