@@ -11,9 +11,16 @@ from typing import Any
 from hush.errors import UserError, nearest
 from hush.samplers import (
     Adaptive,
+    AdaptiveSDE,
     Ancestral,
+    AnnealedLangevin,
+    Churn,
+    EulerMaruyama,
     Heun,
     Multistep,
+    PredictorCorrector,
+    Restart,
+    ReverseDiffusion,
     Reversible,
     RungeKutta,
     SingleStep,
@@ -41,6 +48,13 @@ SAMPLERS: Mapping[str, Any] = {
     "unipc": Multistep(3, _DATA, corrector=4, along="log_snr"),
     "deis": Multistep(3, bases.Noise(), along="log_snr"),
     "pndm": Multistep(4, bases.Noise(), along="time", start="again"),
+    "euler_maruyama": EulerMaruyama(),
+    "reverse_diffusion": ReverseDiffusion(),
+    "predictor_corrector": PredictorCorrector(),
+    "langevin": AnnealedLangevin(),
+    "churn": Churn(),
+    "edm_stochastic": Churn(Heun(bases.Noise())),
+    "adaptive_sde": AdaptiveSDE(),
     "sa_solver": Multistep(3, _REVERSE, corrector=3, along="log_snr"),
 }
 GRIDS: Mapping[str, Any] = {
@@ -51,6 +65,7 @@ GRIDS: Mapping[str, Any] = {
     "focused": grids.Focused(),
     "chain": grids.Chain(),
     "given": grids.Given(),
+    "restart": Restart(),
 }
 BASES: Mapping[str, Any] = {
     "velocity": bases.Velocity(),

@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,9 +19,14 @@ Times = Float64[Tensor, " n"]
 
 @dataclass(frozen=True)
 class Grid(ABC):
-    """`steps` steps down to the data at t = 0. A subclass writes `times`."""
+    """`steps` steps down to the data at t = 0. A subclass writes `times`.
+
+    A grid that `climbs` goes back up on its way, and visits more levels than that.
+    """
 
     steps: int = 50
+
+    climbs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -127,10 +132,10 @@ class Focused(Grid):
     unit variance (`benchmarks/samplers.py` measures them on others).
     """
 
-    height: float = 5.0
-    centre: float = -0.55
-    width: float = 1.0
-    rest: float = 0.3
+    height: float = 6.0
+    centre: float = -0.33
+    width: float = 1.15
+    rest: float = 0.33
     ratio_max: float = 100.0
 
     def times(self, schedule: Schedule) -> Times:

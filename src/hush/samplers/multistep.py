@@ -26,11 +26,12 @@ class Past(NamedTuple):
 
 class Memory(NamedTuple):
     """The evaluations still of use, newest last; the noise that is on its way, and what of it the
-    last step added."""
+    last step added; where that step ended."""
 
     past: tuple[Past, ...] = ()
     drift: Drift | None = None
     kick: Tensor | float = 0.0
+    end: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,11 @@ class Multistep(Sampler):
             raise UserError(f"Multistep's corrector is 0 (none) to 6, got {self.corrector}.")
 
     def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
-        past, drift, kick = state.memory or self._begun(denoiser, state)
+        past, drift, kick, end = state.memory or self._begun(denoiser, state)
         x, t = state.x, state.t
         here = Past(t, x, self._slope(denoiser, x, t, cond))
-        if past and (count := self._redone(len(past), state.left)):
+        # Where the state was changed since (RePaint), there is no step of ours to be redone.
+        if x is end and (count := self._redone(len(past), state.left)):
             x = self._advance(past[-1], t, (*past, here)[-count:]) + kick
             again = self.start == "again" and len(past) == 1
             here = Past(t, x, self._slope(denoiser, x, t, cond) if again else here.slope)
@@ -99,7 +101,7 @@ class Multistep(Sampler):
             x = solver.advance(denoiser, x, t, s, here.slope, cond)
         else:
             x = self._advance(here, s, past[-self._order(state.left) :]) + kick
-        return state.moved(x, s, Memory(past, drift, kick))
+        return state.moved(x, s, Memory(past, drift, kick, x))
 
     def _begun(self, denoiser: Denoiser, state: State) -> Memory:
         tau = self.basis.tau

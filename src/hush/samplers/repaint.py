@@ -59,6 +59,8 @@ class Jumps(Grid):
     length: int = 10
     repeats: int = 10
 
+    climbs: ClassVar[bool] = True
+
     def times(self, schedule: Schedule) -> Times:
         return replace(self.grid, steps=self.steps).times(schedule)[self.visits()]
 

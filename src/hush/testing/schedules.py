@@ -96,7 +96,8 @@ def check_frozen(value: Any) -> None:
 
 def check_grid(grid: Grid, schedule: Schedule) -> None:
     """A grid visits steps + 1 strictly decreasing times of (0, 1] and then 0, for any number of
-    steps, and its levels are the schedule's, all finite. It may refuse a schedule with a UserError.
+    steps (or, where it `climbs`, others on the way), and its levels are the schedule's, all finite.
+    It may refuse a schedule with a UserError.
     """
     name = type(grid).__name__
     check_frozen(grid)
@@ -106,10 +107,13 @@ def check_grid(grid: Grid, schedule: Schedule) -> None:
             levels = replace(grid, steps=steps)(schedule)
         except UserError:
             return
-        require(len(levels) == steps + 1, f"{name} of {steps} steps must visit {steps + 1} levels.")
         times = [level.time for level in levels]
-        falls = all(s < t for t, s in pairwise(times))
-        require(falls and times[0] <= 1.0, f"The times of {name} must fall from at most 1.")
+        require(times[0] <= 1.0, f"{name} must begin at t = 1 or below, got {times[0]}.")
+        if not grid.climbs:
+            wanted = f"{name} of {steps} steps must visit {steps + 1} levels."
+            require(len(levels) == steps + 1, wanted)
+            falls = all(s < t for t, s in pairwise(times))
+            require(falls, f"The times of {name} must fall from at most 1.")
         require(times[-1] == 0.0, f"{name} must end at t = 0 exactly, got {times[-1]}.")
         require(levels[-1].sigma <= 1e-12, f"{name} must end without noise.")
         for level in levels:
