@@ -135,11 +135,8 @@ def test_codec(value):
     testing.check_codec(value)
 
 
-# A walk sees σ/α alone, so schedules that end alike are one to it: six kinds of end.
-@pytest.mark.parametrize(
-    "name",
-    ["VariancePreserving", "Cosine", "EDM", "Rectified", "SubVP", "chain of zero terminal SNR"],
-)
+# A walk sees σ/α alone, so schedules that end alike are one to it: loud, very loud, blind, a chain.
+@pytest.mark.parametrize("name", ["EDM", "Cosine", "Rectified", "Tabulated"])
 @over(*SAMPLERS)
 def test_sampler(value, name):
     testing.check_sampler(value, SCHEDULES[name])
@@ -350,20 +347,18 @@ def test_the_suite_catches_a_heun_whose_average_uses_the_wrong_end():
 
         def step(self, denoiser, state, s, cond=None):
             x, t, basis = state.x, state.t, self.basis
-            width = basis.variable(s) - basis.variable(t)
             slope = basis.slope(denoiser(x, t, cond).mean, x, t)
-            return state.moved(basis.advance(x, t, s, 0.5 * width * (slope + slope)), s)
+            return state.moved(basis.advance(x, t, s, 0.5 * (slope + slope)), s)
 
     class WrongLevel(TwiceTheStart):
         def step(self, denoiser, state, s, cond=None):
             x, t, basis = state.x, state.t, self.basis
-            width = basis.variable(s) - basis.variable(t)
             slope = basis.slope(denoiser(x, t, cond).mean, x, t)
-            euler = basis.advance(x, t, s, width * slope)
+            euler = basis.advance(x, t, s, slope)
             if s.sigma == 0.0:
                 return state.moved(euler, s)
             end = basis.slope(denoiser(euler, s, cond).mean, euler, t)  # t where it should be s
-            return state.moved(basis.advance(x, t, s, 0.5 * width * (slope + end)), s)
+            return state.moved(basis.advance(x, t, s, 0.5 * (slope + end)), s)
 
     for schedule in SCHEDULES.values():
         caught(testing.check_sampler, TwiceTheStart(), schedule, words="claims order 2")

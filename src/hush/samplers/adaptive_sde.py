@@ -86,6 +86,7 @@ class AdaptiveSDE(Sampler):
     relative: float = 0.05
     attempts: int = 2000
 
+    order: ClassVar[int] = 0
     cite: ClassVar[str] = (
         "Jolicoeur-Martineau et al. 2021, Gotta go fast when generating data with score-based "
         "models, algorithm 1"

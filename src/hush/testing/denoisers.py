@@ -41,8 +41,10 @@ TARGETS: dict[type[Parameterisation], Target] = {
 
 
 def target_of(parameterisation: Parameterisation) -> Target:
-    """The known target of a class, of the class it derives from, or its own method
-    `target(schedule, level, x_0, noise)`."""
+    """The known target of a class, of the class it derives from, of its `meaning` where it only
+    feeds another's network differently, or its own method `target(schedule, level, x_0, noise)`."""
+    if isinstance(meaning := getattr(parameterisation, "meaning", None), Parameterisation):
+        return lambda self, *rest: target_of(meaning)(meaning, *rest)
     if hasattr(parameterisation, "target"):
         return lambda self, *rest: self.target(*rest)
     for cls in type(parameterisation).__mro__:
