@@ -16,7 +16,7 @@ from hush.tensors import expand, per_sample
 
 @dataclass(frozen=True)
 class AnnealedLangevin(Sampler):
-    """`repeats` Langevin updates at every level, x ← x + ½δσ² ∇log p(x) + σ√δ z with δ = `step`.
+    """`repeats` Langevin updates at every level, x ← x + ½δσ² ∇log p(x) + σ√δ z, δ = `step_size`.
 
     The step is in units of σ²: the paper's ε σ_i²/σ_L² with ε = 2e-5, σ_L = 0.01 is δ = 0.2. At a
     level of its own the law comes out too wide, by 1/(1 - δ/4) at most. On the way from one level

@@ -43,8 +43,8 @@ def default(evaluations: int) -> tuple[Sampler, Grid]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A way to walk a model, and its `error`: the root mean square distance of its ends from those
-    of the fine walk, in units of x_0."""
+    """A way to walk a model, and its `error`: how far its ends are from those of the fine walk, the
+    root mean square over a sample's elements, the mean over samples, in units of x_0."""
 
     sampler: Sampler
     grid: Grid
@@ -78,7 +78,7 @@ def plan(
     sized = [replace(grid, steps=evaluations) for grid in grids]
     if evaluations > 1:
         sized.append(searched(learn.teacher, evaluations))
-    pairs = list(product(samplers, sized))
+    pairs = [default(evaluations), *product(samplers, sized)]
     best = min(pairs, key=lambda pair: learn.error(*pair))
     pairs.append((best[0], refined(learn, *best, rounds)))
     return sorted((Plan(*pair, judge.error(*pair)) for pair in pairs), key=lambda one: one.error)
@@ -99,10 +99,11 @@ class Trial:
         return Teacher.of(self.denoiser, self.x, self.fine, self.cond)
 
     def error(self, sampler: Sampler, grid: Grid) -> float:
-        """The root mean square distance of this walk's ends from the teacher's."""
+        """How far this walk's ends are from the teacher's, as `Plan` counts it."""
         levels, rng = grid(self.denoiser.process.schedule), Streams.of(0, len(self.x))
         *_, state = walk(sampler, self.denoiser, self.x, levels, rng, self.cond)
-        error = (state.x - self.teacher.end).square().mean().sqrt().item()
+        gaps = (state.x - self.teacher.end).flatten(1)
+        error = gaps.square().mean(1).sqrt().mean().item()
         return error if math.isfinite(error) else math.inf
 
 

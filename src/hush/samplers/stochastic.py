@@ -13,9 +13,8 @@ from hush.samplers.base import Sampler, State
 from hush.schedules import Level, Schedule
 from hush.tensors import Number, expand
 
-GROWTH = (
-    math.e
-)  # of the signal over a step; beyond it Euler's line turns noise round, 1 - log growth
+# Of the signal over a step: beyond it Euler's line, 1 - log growth, turns the noise round.
+GROWTH = math.e
 
 
 def rates_of(schedule: Schedule, t: Level) -> tuple[Number, Number]:

@@ -90,6 +90,7 @@ class Schedule(ABC):
             middle = torch.where(low > 0, (low * high).sqrt(), high * 2.0**-12)
             noisier = Level(middle, *self(middle)).log_snr < log_snr
             low, high = torch.where(noisier, low, middle), torch.where(noisier, middle, high)
+        high = torch.where(log_snr == math.inf, 0.0, high)
         return torch.where(self.log_snr(torch.ones_like(high)) >= log_snr, 1.0, high)
 
     def at_ratio(self, ratio: float) -> Level:
