@@ -23,7 +23,17 @@ from hush.errors import UserError
 from hush.networks import Backbone
 from hush.processes import GaussianProcess
 from hush.rng import Streams
-from hush.samplers import Ancestral, Heun, Multistep, RungeKutta, State, bases, walk
+from hush.samplers import (
+    Ancestral,
+    Heun,
+    Multistep,
+    Reversible,
+    RungeKutta,
+    SingleStep,
+    State,
+    bases,
+    walk,
+)
 from hush.samplers.grids import Chain, Karras, LogSNR, Uniform
 from hush.samplers.interpolation import mean_shares
 from hush.schedules import EDM, Cosine, Level, Rectified, Tabulated, VariancePreserving
@@ -119,6 +129,45 @@ def test_order_of_convergence(sampler, wanted, name):
 @pytest.mark.parametrize(("sampler", "wanted"), IN_NOISE, ids=repr)
 def test_order_of_convergence_in_the_basis_of_the_noise(sampler, wanted, name):
     assert order(sampler, *ORDERS[name], coarse=128) == pytest.approx(wanted, abs=0.2)
+
+
+def in_log_snr(schedule, steps):
+    """Levels even in log(σ/α) down to 1e-6, from t = 1 (blind there, from the second at 1e5)."""
+    end = schedule.level(1.0)
+    first = end.log_ratio if end.alpha > 0.0 else math.log(1e5)
+    ratios = torch.linspace(first, math.log(1e-6), steps, dtype=torch.float64)
+    times = torch.cat((schedule.time(-2.0 * ratios), torch.zeros(1, dtype=torch.float64)))
+    times[0] = 1.0
+    return schedule.levels(times)
+
+
+DATA = bases.Data()
+NAMED = {
+    "DPM-Solver++ 2M": (Multistep(2, DATA, along="log_snr", rule="midpoint"), 2),
+    "DPM-Solver++ 3M": (Multistep(3, DATA, along="log_snr"), 3),
+    "DPM-Solver++ 2S": (SingleStep(2, DATA, "log_snr", "midpoint"), 2),
+    "DPM-Solver++ 3S": (SingleStep(3, DATA, "log_snr", "midpoint"), 3),
+    "DPM-Solver-3": (SingleStep(3, NOISE, "log_snr", "midpoint"), 3),
+    "DEIS 2": (Multistep(2, NOISE, along="log_snr"), 2),
+    "DEIS 3": (Multistep(3, NOISE, along="log_snr"), 3),
+    "UniPC 2, of which the corrector makes 3": (Multistep(2, DATA, 3, "log_snr", "midpoint"), 3),
+    "PNDM, whose convergence is of order 2": (Multistep(4, NOISE, along="time", start="again"), 2),
+    "a corrector of 4 on 2": (Multistep(2, corrector=4), 3.25),
+    "Reversible": (Reversible(), 2),
+}
+
+
+@pytest.mark.parametrize("name", ["chain", *ORDERS])
+@pytest.mark.parametrize("solver", NAMED)
+def test_named_solvers_have_their_order_along_the_log_snr(solver, name):
+    sampler, wanted = NAMED[solver]
+    schedule = Tabulated.linear() if name == "chain" else ORDERS[name][0]
+    if sampler.basis == NOISE and name == "rectified":
+        pytest.skip("the basis of the noise needs signal")
+    if "PNDM" in solver and name == "EDM":
+        pytest.skip("on EDM σ is the time, and what is even in it is exact")
+    found = order(sampler, schedule, lambda steps: lambda _: in_log_snr(schedule, steps), 256)
+    assert found == pytest.approx(wanted, abs=0.2)
 
 
 def test_multistep_of_order_1_is_ddim_in_both_bases():
