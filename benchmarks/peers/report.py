@@ -19,7 +19,7 @@ COLUMNS = (
     "hush default", "/ best peer", "hush planned", "/ best peer",
 )  # fmt: skip
 SHOWN = (0, 1, 2, 3, 5, 7, 8, 9, 10)  # the columns there is room for on a screen
-KEPT = 10  # results of each library that the JSON file keeps, for each cell
+KEPT = 2  # results of each library that the JSON file keeps, for each cell
 
 
 def best(results: list[Result], place: int, of: Callable[[Result], bool]) -> Result | None:
