@@ -56,6 +56,8 @@ def level_between(
     basis: Basis, along: Along, schedule: Schedule, t: Level, s: Level, part: float
 ) -> Level:
     """The level that is this part of the way from t to s, in what `along` says."""
+    if part == 1.0:
+        return s
     place = _time if along == "time" else _place(basis, along, (t, s))
     at = place(t) + part * (place(s) - place(t))
     if place is _time:

@@ -61,9 +61,9 @@ class RungeKutta(Sampler):
 
     The classical rule asks at the end of the step, where into σ = 0 there is nothing to ask: that
     one step is of third order, which keeps the whole of fourth. Where the variable has no end, in
-    the basis `Data`, it is Euler's. `along` is where the evaluations
-    between lie even: in the basis' variable, or else in the log-SNR or the time, which costs orders
-    above 2. With `Data(tau)` above 0 the noise of its SDE is added.
+    the basis `Data`, it is Euler's. `along` is what the evaluations between are even in: the basis'
+    variable, or else the log-SNR or the time, which costs orders above 2. With `Data(tau)` above 0
+    the noise of its SDE is added.
 
         DPM-Solver++ (SDE)   RungeKutta(2, Data(tau=1), along="log_snr")
         PNDM's first steps   RungeKutta(4, Noise(), along="time")
@@ -111,9 +111,7 @@ class RungeKutta(Sampler):
         *stages, last = TABLEAUS[self._order(s)]
         for stage in stages:
             part = sum(stage)
-            level = (
-                s if part == 1.0 else level_between(self.basis, self.along, schedule, t, s, part)
-            )
+            level = level_between(self.basis, self.along, schedule, t, s, part)
             x_stage = reached(level, [share / part for share in stage])
             slopes.append(self.basis.slope(denoiser(x_stage, level, cond).mean, x_stage, level))
         return reached(s, last)
