@@ -134,6 +134,7 @@ def test_a_seed_gives_the_same_pictures_whatever_the_count_and_the_batch(run, tm
         "--sampler ancestral:eta=0.5 --grid chain:spacing=leading --steps 5 --class 1,2",
         "--last --count 1",
         "--evaluations 3",
+        "--sampler adaptive:rtol=1e-2,atol=1e-2 --trace",
         "--sampler multistep:order=2,basis=data(tau=0.5),along=log_snr --steps 3",
         "--grid given:steps=2,moments=(1,0.4,0)",
     ],

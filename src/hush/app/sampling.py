@@ -107,6 +107,8 @@ def _settled(system: "System", options: Options) -> "System":
     if options.grid:
         grid = choose(GRIDS, "grid", options.grid)
         grid = grid if isinstance(grid, Given) else replace(grid, steps=system.grid.steps)
+    elif sampler.order == 0:
+        grid = replace(grid, steps=1)  # it follows a tolerance: steps would only hold it up
     if options.steps is not None:
         grid = replace(grid, steps=options.steps)
     return replace(system, sampler=sampler, grid=grid)
