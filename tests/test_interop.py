@@ -170,7 +170,9 @@ def test_no_steps():
         from_diffusers({"_class_name": "DDIMScheduler"}, 0)
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize(
+    "name", sorted(set(SCHEDULERS) - {"DPMSolverSDEScheduler"})
+)  # test_interop_sde
 def test_the_options_and_their_defaults_are_theirs(name):
     """Every option of a scheduler is known, with the default it has there."""
     diffusers = pytest.importorskip("diffusers")

@@ -91,6 +91,8 @@ SCHEDULERS: Mapping[str, Config] = {
     | CHURN,
     "EulerAncestralDiscreteScheduler": CHAIN | SPACING | {"rescale_betas_zero_snr": False},
     "HeunDiscreteScheduler": FLOAT_SPACED | CLIP | {"beta_start": 0.00085, "beta_end": 0.012},
+    "DPMSolverSDEScheduler": FLOAT_SPACED
+    | {"beta_start": 0.00085, "beta_end": 0.012, "noise_sampler_seed": None},
     "DPMSolverMultistepScheduler": FLOAT_SPACED
     | FLOW
     | THRESHOLD

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from hush.errors import UserError
 from hush.interop.diffusers.options import Options
-from hush.samplers import Ancestral, Heun, Multistep, Sampler
+from hush.samplers import Ancestral, Heun, Multistep, RungeKutta, Sampler
 from hush.samplers.bases import Basis, Data, Noise
 from hush.samplers.churn import Churn
 from hush.samplers.singlestep import SingleStep
@@ -52,6 +52,11 @@ def _heun(options: Options, steps: int) -> Sampler:
 def _pndm(options: Options, steps: int) -> Sampler:
     start = "again" if options["skip_prk_steps"] else "runge_kutta"
     return Multistep(4, Noise(), along="time", start=start)
+
+
+def _dpm_sde(options: Options, steps: int) -> Sampler:
+    options.ignore("noise_sampler_seed")  # hush seeds each sample
+    return RungeKutta(2, Data(tau=1.0), along="log_snr")
 
 
 def _dpm_multistep(options: Options, steps: int) -> Sampler:
@@ -138,6 +143,7 @@ SOLVERS: Mapping[str, Callable[[Options, int], Sampler]] = {
     "EulerDiscreteScheduler": _euler,
     "EulerAncestralDiscreteScheduler": _euler_ancestral,
     "HeunDiscreteScheduler": _heun,
+    "DPMSolverSDEScheduler": _dpm_sde,
     "DPMSolverMultistepScheduler": _dpm_multistep,
     "DPMSolverSinglestepScheduler": _dpm_singlestep,
     "UniPCMultistepScheduler": _unipc,

@@ -23,7 +23,12 @@ Spread = Callable[[float, float, int, float], Places]
 RHO = 7.0
 LOUDEST = (2.0**24 - 1.0) ** 0.5  # σ/α where they take ᾱ = 0 for 2⁻²⁴
 STEPPED = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")  # they know whole timesteps alone
-EVEN = ("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler")
+EVEN = (
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "DPMSolverSDEScheduler",
+)
 
 
 def grid(options: Options, schedule: Schedule, steps: int) -> Given:
