@@ -147,7 +147,7 @@ def test_sampler_grid_guidance_and_class_are_asked_for_in_words(run, tmp_path, f
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        ("--sampler multstep", "did you mean multistep"),
+        ("--sampler multstep", "did you mean multistep.*Known are adaptive, .*unipc"),
         ("--sampler multistep:ordr=2", "no setting 'ordr': did you mean order"),
         ("--sampler multistep:order=9", "orders 1 to 5, got 9"),
         ("--grid chain --steps 21", "A chain of 20 steps cannot be walked in 21"),

@@ -19,6 +19,7 @@ _ROOMS = (
     "distributions",
     "evaluation",
     "guidance",
+    "interop",
     "networks",
     "noise",
     "objectives",

@@ -38,7 +38,6 @@ SAMPLERS: Mapping[str, Any] = {
     "edm": Heun(bases.Noise()),
     "runge_kutta": RungeKutta(),
     "multistep": Multistep(),
-    "default": Multistep(4, corrector=4, start="lower"),
     "adaptive": Adaptive(),
     "reversible": Reversible(),
     "singlestep": SingleStep(),
@@ -83,7 +82,9 @@ def choose(table: Mapping[str, Any], what: str, text: str) -> Any:
     """
     name, _, changes = text.partition(":")
     if name not in table:
-        raise UserError(f"There is no {what} {name!r}: {nearest(name, table)}")
+        hint = nearest(name, table)
+        known = "" if "known are" in hint else f" Known are {', '.join(sorted(table))}."
+        raise UserError(f"There is no {what} {name!r}: {hint}{known}")
     return _changed(table[name], changes, f"{what} {name}")
 
 

@@ -38,8 +38,8 @@ class Options:
     evaluations: Whole = None
     """How often the network may be asked, fewer are faster: hush's own sampler and grid for it."""
     sampler: Word = None
-    """Or by name: ddim, multistep, heun, dpm_solver++, unipc, … (`list` says all); settings after a
-    colon: multistep:order=2,basis=data."""
+    """Or by name: ddim, multistep, heun, dpm_solver++, unipc, … (a wrong name tells all);
+    settings after a colon: multistep:order=2,basis=data."""
     grid: Word = None
     """chain, uniform, quadratic, log_snr, karras, focused, given; settings likewise."""
     steps: Whole = None

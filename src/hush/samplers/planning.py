@@ -15,7 +15,7 @@ from hush.samplers.base import Sampler, walk
 from hush.samplers.bases import Data
 from hush.samplers.grids import Focused, Given, Grid, Karras, LogSNR, Uniform
 from hush.samplers.multistep import Multistep
-from hush.samplers.search import Teacher, searched
+from hush.samplers.search import FINE, Teacher, searched
 from hush.schedules import Schedule
 
 SAMPLERS: tuple[Sampler, ...] = (
@@ -23,7 +23,7 @@ SAMPLERS: tuple[Sampler, ...] = (
     Multistep(2, corrector=4),
     Multistep(3, corrector=3),
     Multistep(3, corrector=4),
-    Multistep(4, corrector=4, start="lower"),
+    FINE,
     Multistep(2, Data(), along="log_snr", rule="midpoint"),
 )
 GRIDS: tuple[Grid, ...] = (Focused(), LogSNR(), Karras(), Uniform())
@@ -38,7 +38,7 @@ def default(evaluations: int) -> tuple[Sampler, Grid]:
     """
     if evaluations <= 8:
         return Multistep(2, corrector=4), Focused(evaluations, rest=0.58)
-    return Multistep(4, corrector=4, start="lower"), Focused(evaluations)
+    return FINE, Focused(evaluations)
 
 
 @dataclass(frozen=True)

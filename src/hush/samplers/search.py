@@ -16,6 +16,7 @@ from hush.samplers.multistep import Multistep
 from hush.schedules import Level
 
 _BASIS = Velocity()
+FINE = Multistep(4, _BASIS, corrector=4, start="lower")  # the most exact at one evaluation a step
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,8 @@ class Teacher:
     @classmethod
     def of(cls, denoiser: Denoiser, x: Tensor, steps: int, cond: Tensor | None = None) -> "Teacher":
         """From x, states at t = 1, in so many evaluations."""
-        sampler, rng = Multistep(4, _BASIS, corrector=4, start="lower"), Streams.of(0, len(x))
         levels = Focused(steps)(denoiser.process.schedule)
-        states = list(walk(sampler, denoiser, x, levels, rng, cond))
+        states = list(walk(FINE, denoiser, x, levels, Streams.of(0, len(x)), cond))
         past = [state.memory.past[-1] for state in states[1:]]
         places = [one.x / _BASIS.scale(one.t) for one in past] + [states[-1].x]
         flat = [torch.stack(part).flatten(1).double() for part in (places, [p.slope for p in past])]
