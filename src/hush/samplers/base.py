@@ -45,6 +45,11 @@ class Sampler(ABC):
 
     order: ClassVar[int] = 1
 
+    @property
+    def claims(self) -> int:
+        """The order it is held to, where that is not the `order` it is made of."""
+        return self.order
+
     @abstractmethod
     def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         """From state.t to the cleaner level s."""

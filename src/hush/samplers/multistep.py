@@ -85,6 +85,12 @@ class Multistep(Sampler):
         if self.corrector not in range(7):
             raise UserError(f"Multistep's corrector is 0 (none) to 6, got {self.corrector}.")
 
+    @property
+    def claims(self) -> int:
+        """Along the time 2, however many evaluations; from a start of lower orders 3."""
+        most = 2 if self.along == "time" else 5 if self.start == "runge_kutta" else 3
+        return min(self.order, most)
+
     def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         past, drift, kick, end = state.memory or self._begun(denoiser, state)
         x, t = state.x, state.t

@@ -81,6 +81,11 @@ class RungeKutta(Sampler):
         if self.order not in TABLEAUS:
             raise UserError(f"RungeKutta has orders 1 to 4, got {self.order}.")
 
+    @property
+    def claims(self) -> int:
+        """With evaluations even in anything but the variable, 2 at most."""
+        return self.order if self.along == "variable" else min(self.order, 2)
+
     def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         x, t, basis = state.x, state.t, self.basis
         drift = state.memory or None

@@ -145,8 +145,8 @@ def _check_order(sampler: Sampler, schedule: Schedule, name: str) -> None:
         found.append((math.log2(errors[0] / max(errors[1], 1e-300)), *errors))
     slope, coarse, fine = max(found)
     require(
-        slope >= sampler.order - 0.3 or fine < 1e-9,
-        f"{name} claims order {sampler.order}, but its error falls as 1/steps^{slope:.2f} "
+        slope >= sampler.claims - 0.3 or fine < 1e-9,
+        f"{name} claims order {sampler.claims}, but its error falls as 1/steps^{slope:.2f} "
         f"({coarse:.3g} at 64 steps, {fine:.3g} at 128).",
     )
 

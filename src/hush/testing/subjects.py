@@ -89,7 +89,7 @@ class Walk(Subject):
 
     @property
     def order(self) -> int:
-        return self.sampler.order
+        return self.sampler.claims
 
     def levels(self, steps: int, spacing: Spacing = "own") -> list[Level]:
         """The levels that it visits."""
