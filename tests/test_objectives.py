@@ -139,7 +139,7 @@ def test_the_objective_itself_averages_to_the_bound_per_element():
     start = schedule.time(torch.tensor([6.0], dtype=torch.float64)).item()
     data = GaussianMixture.of([1.0], [torch.zeros(EVENT).tolist()], [0.25])
     denoiser, rng = MixtureDenoiser(GaussianProcess(schedule), data), Streams.of(3, count)
-    objective = Denoising(VLB(), Stratified(Uniform(start)))
+    objective = Denoising(VLB(), times=Stratified(Uniform(start)))
     losses = (1.0 - start) * objective(denoiser, data.sample(rng.next(10)), rng)
     assert losses.shape == (count,)
     slack = 4 * losses.std().item() / count**0.5

@@ -102,7 +102,7 @@ class System:
     cite: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sample(
         self,
         count: int,

@@ -44,3 +44,27 @@ def drop(cond: Tensor | None, dropped: Tensor) -> Tensor | None:
     if cond is None:
         return None
     return torch.where(dropped.reshape((-1,) + (1,) * (cond.ndim - 1)), absent(cond), cond)
+
+
+State = Tensor | dict[str, Tensor]
+
+
+def select(mask: State, chosen: State, other: State) -> State:
+    """`chosen` where the mask is true and `other` elsewhere, of tensors or of dictionaries of them;
+    a part that the mask does not name is `other`'s.
+
+    >>> mask = {"a": torch.tensor([True, False])}
+    >>> select(mask, {"a": torch.ones(2)}, {"a": torch.zeros(2), "b": torch.zeros(1)})
+    {'a': tensor([1., 0.]), 'b': tensor([0.])}
+    """
+    if isinstance(other, dict):
+        chosen_of = {key: select(mask[key], chosen[key], other[key]) for key in mask}
+        return {**other, **chosen_of}
+    return torch.where(mask, chosen, other)
+
+
+def spread(value: State, like: State) -> State:
+    """`value` broadcast to the shape of `like`, tensor by tensor."""
+    if isinstance(like, dict):
+        return {key: spread(value[key], like[key]) for key in like}
+    return value.expand_as(like)

@@ -1,8 +1,18 @@
 """Denoisers: a noised state to a belief over the data."""
 
-from hush.denoisers import parameterisations
+from hush.denoisers import parameterisations, variances
 from hush.denoisers.base import Denoiser
+from hush.denoisers.categorical import CategoricalDenoiser
 from hush.denoisers.gaussian import GaussianDenoiser
 from hush.denoisers.parameterisations import Parameterisation
+from hush.denoisers.variances import Variance
 
-__all__ = ["Denoiser", "GaussianDenoiser", "Parameterisation", "parameterisations"]
+__all__ = [
+    "CategoricalDenoiser",
+    "Denoiser",
+    "GaussianDenoiser",
+    "Parameterisation",
+    "Variance",
+    "parameterisations",
+    "variances",
+]

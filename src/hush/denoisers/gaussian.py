@@ -6,16 +6,18 @@ from torch import Tensor, nn
 
 from hush.denoisers.base import Denoiser
 from hush.denoisers.parameterisations import Noise, Parameterisation
+from hush.denoisers.variances import Variance, Zero
 from hush.distributions import Gaussian
 from hush.processes import GaussianProcess, Moment
-from hush.tensors import expand
+from hush.tensors import Number, expand
 
 
 class GaussianDenoiser(Denoiser):
-    """p(x_0 | x_t) = N(skip·x_t + out·network(c_in·x_t, clock, cond), 0): a belief in its mean.
+    """p(x_0 | x_t) = N(skip·x_t + out·network(c_in·x_t, clock, cond), variance).
 
-    `network(x, clock, cond)` maps (batch, *event), (batch,) and a condition to (batch, *event); the
-    parameterisation says what its output means.
+    `network(x, clock, cond)` maps (batch, *event), (batch,) and a condition to (batch, *event), or
+    to twice as many channels where the variance has a head; the parameterisation says what its
+    output means. A variance that learns is part of the denoiser, and so is a schedule that does.
     """
 
     def __init__(
@@ -23,18 +25,30 @@ class GaussianDenoiser(Denoiser):
         process: GaussianProcess,
         network: nn.Module,
         parameterisation: Parameterisation | None = None,
+        variance: Variance | None = None,
     ) -> None:
         super().__init__()
         self.process = process
+        self.schedule = process.schedule  # registers the parameters of one that learns
         self.network = network
         self.parameterisation = parameterisation or Noise()
+        self.variance = variance or Zero()
 
     def forward(
         self, x_t: Float[Tensor, " batch *event"], t: Moment, cond: Tensor | None = None
     ) -> Gaussian:
         schedule = self.process.schedule
-        skip, out, c_in, clock = self.parameterisation(schedule, schedule.level(t))
-        if not isinstance(clock, Tensor) or clock.ndim == 0:
-            clock = torch.full((len(x_t),), float(clock), device=x_t.device)
-        answer = self.network(expand(c_in, x_t) * x_t, clock.to(x_t), cond).to(x_t.dtype)
-        return Gaussian(expand(skip, x_t) * x_t + expand(out, x_t) * answer)
+        level = schedule.level(t)
+        skip, out, c_in, clock = self.parameterisation(schedule, level)
+        answer = self.network(expand(c_in, x_t) * x_t, ticks(clock, x_t), cond).to(x_t.dtype)
+        answer, head = answer.chunk(2, 1) if self.variance.heads else (answer, None)
+        mean = expand(skip, x_t) * x_t + expand(out, x_t) * answer
+        variance = self.variance(schedule, level, x_t, mean, head)
+        return Gaussian(mean, variance, self.process.noise)
+
+
+def ticks(clock: Number, x_t: Tensor) -> Float[Tensor, " batch"]:
+    """The clock of every sample, in the type that networks compute in."""
+    if not isinstance(clock, Tensor) or clock.ndim == 0:
+        clock = torch.full((len(x_t),), float(clock), device=x_t.device)
+    return clock.to(x_t if x_t.is_floating_point() else torch.float32)

@@ -21,6 +21,14 @@ class Coefficients(NamedTuple):
     clock: Number
 
 
+def steps_or_time(schedule: Schedule, level: Level) -> Number:
+    """The clock of a network: the step of a chain counted from 0 as DDPM's code does (T t - 1), and
+    a thousand times t where there is no chain."""
+    if isinstance(schedule, Tabulated):
+        return level.time * schedule.steps - 1.0
+    return level.time * 1000.0
+
+
 class Parameterisation(ABC):
     """A meaning for a network's output. A subclass writes `belief`; it may change what the network
     is fed (`c_in`, by default what gives unit variance to unit-variance data) and its `clock`."""
@@ -34,11 +42,8 @@ class Parameterisation(ABC):
         return (level.alpha**2 + level.sigma**2) ** -0.5
 
     def clock(self, schedule: Schedule, level: Level) -> Number:
-        """What the network is told of the time: the step of a chain counted from 0 as DDPM's code
-        does (T t - 1), and a thousand times t where there is no chain."""
-        if isinstance(schedule, Tabulated):
-            return level.time * schedule.steps - 1.0
-        return level.time * 1000.0
+        """What the network is told of the time (`steps_or_time`)."""
+        return steps_or_time(schedule, level)
 
     def __call__(self, schedule: Schedule, level: Level) -> Coefficients:
         skip, out = self.belief(schedule, level)

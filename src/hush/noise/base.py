@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hush.errors import UserError
 from hush.rng import Streams
 
 State = Float[Tensor, " batch *event"]
@@ -49,3 +50,13 @@ class GaussianNoise(NoiseLaw):
     def log_det(self, event: Event) -> float:
         """log of the product of Σ's eigenvalues other than zero; 0 where they are all one."""
         return 0.0
+
+
+def with_density(law: NoiseLaw) -> GaussianNoise:
+    """The law, if it is Gaussian: what a likelihood or a bound needs. Raises `UserError` else."""
+    if isinstance(law, GaussianNoise):
+        return law
+    raise UserError(
+        f"{law} is not Gaussian, so it has no density and no divergence in closed form: "
+        "where a likelihood or a bound is wanted use a Gaussian noise law such as White()."
+    )

@@ -1,6 +1,16 @@
 """Forward processes: how data become noise."""
 
+from hush.processes import kernels
 from hush.processes.base import Moment, Process
+from hush.processes.categorical import CategoricalProcess
 from hush.processes.gaussian import GaussianProcess
+from hush.processes.product import ProductProcess
 
-__all__ = ["GaussianProcess", "Moment", "Process"]
+__all__ = [
+    "CategoricalProcess",
+    "GaussianProcess",
+    "Moment",
+    "Process",
+    "ProductProcess",
+    "kernels",
+]

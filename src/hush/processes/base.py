@@ -1,8 +1,9 @@
-"""What a forward process is: four laws, and nothing of networks or samplers."""
+"""What a forward process is: five laws, and nothing of networks or samplers."""
 
 from abc import ABC, abstractmethod
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 from hush.schedules import Level, Schedule
@@ -32,3 +33,8 @@ class Process(ABC):
     @abstractmethod
     def reverse(self, posterior: Any, x_t: Tensor, s: Moment, t: Moment, eta: float = 1.0) -> Any:
         """The law of x_s given x_t, s < t: q(x_s | x_t, x_0) averaged over x_0 ~ posterior."""
+
+    @abstractmethod
+    def rate(self, x_0: Any, posterior: Any, x_t: Any, t: Moment) -> Float[Tensor, " batch"]:
+        """How fast the bound grows at t, in nats per unit of time: the limit for s → t of
+        KL(q(x_s | x_t, x_0) ‖ reverse(posterior))/(t - s), per sample."""

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, field
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from hush.distributions import Gaussian
 from hush.errors import UserError
-from hush.noise import NoiseLaw, White
+from hush.noise import NoiseLaw, White, with_density
 from hush.processes.base import Moment, Process
 from hush.schedules import Schedule, Tabulated
 from hush.tensors import expand
@@ -74,3 +75,13 @@ class GaussianProcess(Process):
             )
         variance = expand(fresh, x_t) + expand(pull, x_t) ** 2 * posterior.spread
         return Gaussian(mean, variance, self.noise)
+
+    def rate(
+        self, x_0: State, posterior: Gaussian, x_t: State, t: Moment
+    ) -> Float[Tensor, " batch"]:
+        """-½ d(α²/σ²)/dt ‖Σ^-½ (x_0 - x̂_0)‖². Kingma et al. 2021, eq. 17."""
+        level = self.schedule.level(t)
+        alpha_rate, sigma_rate = self.schedule.rates(level)
+        fall = level.alpha * (level.alpha * sigma_rate - alpha_rate * level.sigma) / level.sigma**3
+        squares = with_density(self.noise).whiten(x_0 - posterior.mean) ** 2
+        return torch.as_tensor(fall).to(squares) * squares.flatten(1).sum(1)

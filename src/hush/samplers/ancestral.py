@@ -13,9 +13,14 @@ from hush.schedules import Level
 @dataclass(frozen=True)
 class Ancestral(Sampler):
     """x_s ~ E[q(x_s | x_t, x_0)] over the belief, with `eta` of the chain's own fresh noise:
-    1 is DDPM, 0 is DDIM and deterministic."""
+    1 is DDPM, 0 is DDIM and deterministic.
+
+    A belief's own variance is drawn with it, at the last step too, so that a right one ends at the
+    law of the data. `settle` takes the mean there instead: no noise is left to see.
+    """
 
     eta: float = 1.0
+    settle: bool = False
 
     cite: ClassVar[str] = (
         "Ho, Jain, Abbeel 2020, Denoising diffusion probabilistic models; "
@@ -25,4 +30,6 @@ class Ancestral(Sampler):
     def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         posterior = denoiser(state.x, state.t, cond)
         law = denoiser.process.reverse(posterior, state.x, s, state.t, self.eta)
+        if self.settle and s.sigma == 0.0:
+            law = law.clean()
         return state.moved(law.sample(state.rng), s)

@@ -3,14 +3,15 @@
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from hush.denoisers import Denoiser
 from hush.samplers.ancestral import Ancestral
-from hush.samplers.base import Sampler, State
+from hush.samplers.base import Sampler
+from hush.samplers.base import State as Standing
 from hush.samplers.grids import Grid, Times, Uniform
 from hush.schedules import Level, Schedule
+from hush.tensors import State, select, spread
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class RePaint(Sampler):
     """
 
     sampler: Sampler = field(default_factory=Ancestral)
-    known: Tensor | None = None
-    mask: Tensor | None = None
+    known: State | None = None
+    mask: State | None = None
 
     cite: ClassVar[str] = (
         "Lugmayr et al. 2022, RePaint: inpainting using denoising diffusion probabilistic models"
@@ -37,13 +38,15 @@ class RePaint(Sampler):
         """The inner sampler's."""
         return self.sampler.order
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: Standing, s: Level, cond: Tensor | None = None
+    ) -> Standing:
         after = self.sampler.step(denoiser, state, s, cond)
         if self.known is None or self.mask is None:
             return after
-        known = self.known.expand_as(after.x)
+        known = spread(self.known, after.x)
         drawn = denoiser.process.marginal(known, s).sample(after.rng)
-        return replace(after, x=torch.where(self.mask, drawn, after.x), rng=after.rng.next())
+        return replace(after, x=select(self.mask, drawn, after.x), rng=after.rng.next())
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,9 @@ def edm(
     return System(
         codec=Standard(sigma_data),
         denoiser=GaussianDenoiser(process, network, Preconditioned(sigma_data)),
-        objective=Denoising(Balanced(sigma_data), LogNormal(log_sigma_mean, log_sigma_deviation)),
+        objective=Denoising(
+            Balanced(sigma_data), times=LogNormal(log_sigma_mean, log_sigma_deviation)
+        ),
         sampler=Heun(Noise()),
         grid=Karras(18),
         task=Generate(shape, classes),

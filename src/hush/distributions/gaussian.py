@@ -1,4 +1,4 @@
-"""Distributions over states: what forward laws and denoisers answer with."""
+"""Gaussian laws, of any noise."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -7,14 +7,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hush.distributions.base import Distribution
 from hush.errors import UserError
-from hush.noise import GaussianNoise, NoiseLaw, White
+from hush.noise import NoiseLaw, White, with_density
 from hush.rng import Streams
 from hush.tensors import Number, expand
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(Distribution):
     """mean + √variance ε with unit noise ε: N(mean, variance Σ) where the noise law is Gaussian,
     independent over elements where it is white; variance 0 is a point.
 
@@ -51,7 +52,7 @@ class Gaussian:
         Raises:
             UserError: the noise is not Gaussian.
         """
-        law, event = self._gaussian_noise(), self.mean.shape[1:]
+        law, event = with_density(self.noise), self.mean.shape[1:]
         share = law.freedom(event) / math.prod(event)
         squares, variance = law.whiten(x - self.mean) ** 2, self.spread
         density = -0.5 * (squares / variance + share * (math.tau * variance).log())
@@ -60,6 +61,24 @@ class Gaussian:
     def error(self, x: Float[Tensor, " batch *event"]) -> Float[Tensor, " batch *event"]:
         """The squared error of the mean, element by element."""
         return (x - self.mean) ** 2
+
+    def kl(self, other: "Gaussian") -> Float[Tensor, " batch"]:
+        """½ [f (log(v_p/v_q) - 1 + v_q/v_p) + ‖Σ^-½ (m_q - m_p)‖²/v_p] in nats, per sample, with
+        the f degrees of freedom of the noise both are of; q is this one, p the other.
+
+        Raises:
+            UserError: the noise laws differ or are not Gaussian.
+        """
+        law, event = with_density(other.noise), other.mean.shape[1:]
+        if self.noise != law:
+            raise UserError(
+                f"The divergence of a Gaussian of {self.noise} from one of {law} is not known: "
+                "both must be of the same noise."
+            )
+        share = law.freedom(event) / math.prod(event)
+        squares, v_q, v_p = law.whiten(self.mean - other.mean) ** 2, self.spread, other.spread
+        terms = share * ((v_p / v_q).log() - 1.0) + (share * v_q + squares) / v_p
+        return 0.5 * terms.flatten(1).sum(1)
 
     def toward(self, other: "Gaussian", weight: float) -> "Gaussian":
         """The belief moved from here to `other` (weight 1) or past it: what guidance does."""
@@ -74,6 +93,13 @@ class Gaussian:
             low = high = self.variance
         return replace(self, mean=first, variance=low), replace(self, mean=second, variance=high)
 
+    def detached(self) -> "Gaussian":
+        return replace(self, mean=self.mean.detach())
+
+    def clean(self) -> "Gaussian":
+        """All the mass at the mean: the last step of a walk adds no noise."""
+        return replace(self, variance=0.0)
+
     @property
     def is_point(self) -> bool:
         """Whether all the mass is at the mean."""
@@ -84,30 +110,3 @@ class Gaussian:
         """The variance as a tensor that broadcasts over the mean."""
         variance = expand(self.variance, self.mean)
         return torch.as_tensor(variance, dtype=self.mean.dtype, device=self.mean.device)
-
-    def _gaussian_noise(self) -> GaussianNoise:
-        if isinstance(self.noise, GaussianNoise):
-            return self.noise
-        raise UserError(
-            f"{self.noise} is not Gaussian, so it has no density and no divergence in closed form: "
-            "where a likelihood or a bound is wanted use a Gaussian noise law such as White()."
-        )
-
-
-def kl(q: Gaussian, p: Gaussian) -> Float[Tensor, " batch"]:
-    """KL(q ‖ p) = ½ [f (log(v_p/v_q) - 1 + v_q/v_p) + ‖Σ^-½ (m_q - m_p)‖²/v_p] in nats, per
-    sample, with the f degrees of freedom of the noise both are of.
-
-    Raises:
-        UserError: the noise laws differ or are not Gaussian.
-    """
-    law, event = p._gaussian_noise(), p.mean.shape[1:]
-    if q.noise != law:
-        raise UserError(
-            f"The divergence of a Gaussian of {q.noise} from one of {law} is not known: "
-            "both must be of the same noise."
-        )
-    share = law.freedom(event) / math.prod(event)
-    squares, v_q, v_p = law.whiten(q.mean - p.mean) ** 2, q.spread, p.spread
-    terms = share * ((v_p / v_q).log() - 1.0) + (share * v_q + squares) / v_p
-    return 0.5 * terms.flatten(1).sum(1)

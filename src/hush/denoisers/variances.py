@@ -1,0 +1,88 @@
+"""How sure a belief about numbers is: the variance of x_0 given x_t.
+
+The variance of a reverse step follows, σ²_{s|t} = f + (α_s - k α_t)² Var[x_0 | x_t] in the symbols of
+`GaussianProcess.reverse`, for every step and every eta. So Var = 0 is the lower of DDPM's two fixed
+choices (β̃), `Unit` the upper (β), and what lies between can be learned or measured.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hush.schedules import Level, Schedule, Tabulated
+from hush.tensors import Number, expand
+
+State = Float[Tensor, " batch *event"]
+
+
+class Variance(ABC):
+    """Var[x_0 | x_t] of a belief. `heads` is how many outputs, each of the data's shape, a network
+    adds to its mean for it: 0 or 1."""
+
+    heads: int = 0
+
+    @abstractmethod
+    def __call__(
+        self, schedule: Schedule, level: Level, x_t: State, mean: State, head: State | None
+    ) -> Number:
+        """The variance at a level: a number, (batch,), or (batch, *event)."""
+
+
+@dataclass(frozen=True)
+class Zero(Variance):
+    """0: the belief is its mean, and DDPM's reverse step has β̃, right for data that are a point."""
+
+    def __call__(
+        self, schedule: Schedule, level: Level, x_t: State, mean: State, head: State | None
+    ) -> Number:
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Unit(Variance):
+    """σ²/(α² + σ²), right for independent data of variance one: DDPM's reverse step has β at every
+    step. Ho et al. 2020, section 3.2."""
+
+    def __call__(
+        self, schedule: Schedule, level: Level, x_t: State, mean: State, head: State | None
+    ) -> Number:
+        return level.sigma**2 / (level.alpha**2 + level.sigma**2)
+
+
+@dataclass(frozen=True)
+class Interpolated(Variance):
+    """Between the two fixed choices, as the network says: the step t → t - 1 of the chain has
+    variance exp(v log β_t + (1 - v) log β̃_t), v = (head + 1)/2, with β̃_2 in place of β̃_1 = 0.
+
+    Nichol and Dhariwal 2021, "Improved denoising diffusion probabilistic models", eq. 15. Longer
+    steps follow from the Var[x_0] that this means, and not from their own β and β̃.
+    """
+
+    heads: int = 1
+
+    def __call__(
+        self, schedule: Tabulated, level: Level, x_t: State, mean: State, head: State | None
+    ) -> Number:
+        before = schedule.level(level.time - 1.0 / schedule.steps)
+        beta = 1.0 - (level.alpha / before.alpha) ** 2
+        small = beta * (before.sigma / level.sigma) ** 2
+        pull = before.alpha * beta / level.sigma**2
+        first, second = (schedule.level(step / schedule.steps) for step in (1.0, 2.0))
+        least = (1.0 - (second.alpha / first.alpha) ** 2) * (first.sigma / second.sigma) ** 2
+        floor = _at_least(small, least if schedule.steps > 1 else first.sigma**2)
+        v = 0.5 * (head + 1.0)
+        log_low, log_high = (expand(_log(value), x_t) for value in (floor, beta))
+        step = (v * (log_high - log_low) + log_low).exp()
+        return (step - expand(small, x_t)).clamp(min=0.0) / expand(pull, x_t) ** 2
+
+
+def _at_least(value: Number, least: float) -> Number:
+    return value.clamp(min=least) if isinstance(value, Tensor) else max(value, least)
+
+
+def _log(value: Number) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float64).log()

@@ -1,0 +1,1 @@
+"""Likelihoods: how probable a model finds data, as bounds and along its flow."""
