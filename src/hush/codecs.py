@@ -6,16 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from hush.errors import UserError
 
 Batch = Float[Tensor, " batch *event"]
+State = Shaped[Tensor, " batch *event"]
 
 
 class Codec(nn.Module, ABC):
-    """An invertible map between data and the x_0 a process works on."""
+    """An invertible map between data and the x_0 a process works on, numbers or tokens."""
 
     @abstractmethod
     def fit(self, batches: Iterable[Tensor], levels: int | None = None) -> "Codec":
@@ -23,11 +24,11 @@ class Codec(nn.Module, ABC):
         between 0 and 1 that the data can take, None when they are continuous."""
 
     @abstractmethod
-    def encode(self, data: Batch) -> Batch:
+    def encode(self, data: Batch) -> State:
         """Data to x_0."""
 
     @abstractmethod
-    def decode(self, x_0: Batch) -> Batch:
+    def decode(self, x_0: State) -> Batch:
         """x_0 to data, held to the range that was measured and to the data's own levels."""
 
     @abstractmethod
@@ -82,6 +83,17 @@ class Affine(Codec, ABC):
     def log_det(self, event: tuple[int, ...]) -> float:
         return -math.prod(event) * math.log(self.scale.item())
 
+    def binned(self) -> tuple[float, float, float]:
+        """(spacing, low, high) of the levels of the data, in units of x_0. Raises `UserError` for
+        continuous data, which have none."""
+        if int(self.levels) < 2:
+            raise UserError(
+                "The data are continuous: they have a density, but no levels whose probability "
+                "could be measured in bits."
+            )
+        low, high = ((end - self.shift) / self.scale for end in (0.0, 1.0))
+        return ((high - low) / (self.levels - 1)).item(), low.item(), high.item()
+
 
 class Range(Affine):
     """The data's range to [-1, 1], as DDPM assumes."""
@@ -99,3 +111,32 @@ class Standard(Affine):
 
     def choose(self, low: float, high: float, mean: float, deviation: float) -> tuple[float, float]:
         return mean, deviation / self.deviation
+
+
+class Levels(Codec):
+    """Data of `count` evenly spaced values between 0 and 1 to tokens 0 … count - 1."""
+
+    def __init__(self, count: int = 256) -> None:
+        super().__init__()
+        if count < 2:
+            raise UserError(f"Tokens need at least 2 levels, got {count}.")
+        self.register_buffer("levels", torch.tensor(count))
+
+    def fit(self, batches: Iterable[Tensor], levels: int | None = None) -> "Codec":
+        """Nothing to measure. Raises `UserError` for data of another number of levels, or none."""
+        if levels != int(self.levels):
+            found = "continuous values" if levels is None else f"{levels} levels"
+            raise UserError(
+                f"The model is over {int(self.levels)} levels, the data have {found}: make it with "
+                "the data's own number of levels, or use a system of continuous values."
+            )
+        return self
+
+    def encode(self, data: Batch) -> Int64[Tensor, " batch *event"]:
+        return (data.double() * (self.levels - 1)).round().long()
+
+    def decode(self, x_0: Int64[Tensor, " batch *event"]) -> Batch:
+        return (x_0.double() / (self.levels - 1)).float()
+
+    def log_det(self, event: tuple[int, ...]) -> float:
+        return 0.0  # a probability of tokens is one of the data

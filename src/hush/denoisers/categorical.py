@@ -36,7 +36,7 @@ class CategoricalDenoiser(Denoiser):
         answer = self.network(x_t, ticks(steps_or_time(schedule, level), x_t), cond)
         logits = _with_mask(answer.float(), kernel.states)
         if self.evidence:
-            logits = logits + self.process.evidence(x_t, level).log().to(logits)
+            logits = logits + self.process.seen(x_t, level).logits.to(logits)
         return Categorical(logits)
 
 

@@ -42,6 +42,15 @@ class Distribution(ABC):
         """The same law with its place held fixed for gradients (a Gaussian's mean; its variance
         still learns)."""
 
+    @property
+    def is_point(self) -> bool:
+        """Whether all the mass of numbers is at one place, so that they have no density."""
+        return False
+
+    def blurred_like(self, other: "Distribution") -> "Distribution":
+        """The law, with the noise of `other` where all its own mass is at a point."""
+        return self
+
     def clean(self) -> "Distribution":
         """What is drawn at the end of a walk: the law without the noise that only blurs it."""
         return self

@@ -96,6 +96,9 @@ class Gaussian(Distribution):
     def detached(self) -> "Gaussian":
         return replace(self, mean=self.mean.detach())
 
+    def blurred_like(self, other: "Gaussian") -> "Gaussian":
+        return replace(self, variance=other.variance) if self.is_point else self
+
     def clean(self) -> "Gaussian":
         """All the mass at the mean: the last step of a walk adds no noise."""
         return replace(self, variance=0.0)

@@ -45,5 +45,14 @@ class Product(Distribution):
     def detached(self) -> "Product":
         return Product({name: part.detached() for name, part in self.parts.items()})
 
+    @property
+    def is_point(self) -> bool:
+        """Whether any part is."""
+        return any(part.is_point for part in self.parts.values())
+
+    def blurred_like(self, other: "Product") -> "Product":
+        parts = self.parts.items()
+        return Product({name: part.blurred_like(other.parts[name]) for name, part in parts})
+
     def clean(self) -> "Product":
         return Product({name: part.clean() for name, part in self.parts.items()})

@@ -6,6 +6,7 @@ as levels, each with the probability of its share of the line.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -17,10 +18,13 @@ Data = Float[Tensor, " batch *event"]
 
 
 class Decoder(ABC):
-    """log p(data | law of x_0)."""
+    """log p(data | law of x_0). The law is what the model believes, or where `seen` is true what
+    the last noised state says by itself."""
+
+    seen: ClassVar[bool] = False
 
     @abstractmethod
-    def __call__(self, law: Distribution, x_0: Data) -> Float[Tensor, " batch"]:
+    def __call__(self, law: Distribution, x_0: Any) -> Float[Tensor, " batch"]:
         """log-probability of x_0 in nats, of each sample's whole event."""
 
 
@@ -28,7 +32,7 @@ class Decoder(ABC):
 class Density(Decoder):
     """The law's own: a density of numbers, the probability of tokens."""
 
-    def __call__(self, law: Distribution, x_0: Data) -> Float[Tensor, " batch"]:
+    def __call__(self, law: Distribution, x_0: Any) -> Float[Tensor, " batch"]:
         return law.log_prob(x_0)
 
 
@@ -70,12 +74,14 @@ def _log(upper: Data, lower: Data) -> Data:
 class Nearest(Decoder):
     """Levels as in `Binned`, each as probable as the law's density at it: p(v) ∝ N(v; mean, var).
 
-    Kingma et al. 2021, eq. 14, where the law is the noised x_0 over α_0.
+    Kingma et al. 2021, eq. 14; the law is N(z_0/α_0, σ_0²/α_0²), of the last noised state itself.
     """
 
     spacing: float = 2.0 / 255.0
     low: float = -1.0
     high: float = 1.0
+
+    seen: ClassVar[bool] = True
 
     def __call__(self, law: Gaussian, x_0: Data) -> Float[Tensor, " batch"]:
         count = round((self.high - self.low) / self.spacing) + 1

@@ -3,5 +3,6 @@
 from hush.objectives import times, weights
 from hush.objectives.base import Objective
 from hush.objectives.denoising import Denoising
+from hush.objectives.variational import Hybrid, Variational
 
-__all__ = ["Denoising", "Objective", "times", "weights"]
+__all__ = ["Denoising", "Hybrid", "Objective", "Variational", "times", "weights"]

@@ -35,6 +35,14 @@ class Process(ABC):
         """The law of x_s given x_t, s < t: q(x_s | x_t, x_0) averaged over x_0 ~ posterior."""
 
     @abstractmethod
+    def certain(self, x_0: Any) -> Any:
+        """The belief that is sure of x_0: `reverse` of it is q(x_s | x_t, x_0)."""
+
+    @abstractmethod
+    def seen(self, x_t: Any, t: Moment) -> Any:
+        """What x_t alone says of x_0, before anything is believed: ∝ q(x_t | x_0)."""
+
+    @abstractmethod
     def rate(self, x_0: Any, posterior: Any, x_t: Any, t: Moment) -> Float[Tensor, " batch"]:
         """How fast the bound grows at t, in nats per unit of time: the limit for s → t of
         KL(q(x_s | x_t, x_0) ‖ reverse(posterior))/(t - s), per sample."""

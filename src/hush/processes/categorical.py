@@ -10,6 +10,7 @@ from hush.distributions import Categorical
 from hush.errors import UserError
 from hush.processes.base import Moment, Process
 from hush.processes.kernels import Kernel, Uniform
+from hush.processes.kernels.base import rows
 from hush.schedules import Level, Schedule, Tabulated
 
 State = Int64[Tensor, "batch *event"]
@@ -37,16 +38,15 @@ class CategoricalProcess(Process):
 
     def transition(self, x_s: State, s: Moment, t: Moment) -> Categorical:
         """Cat(Q_{t|s}[x_s])."""
-        certain = torch.nn.functional.one_hot(x_s, self.kernel.states).double()
         s, t = self.schedule.level(s), self.schedule.level(t)
-        return Categorical(self.kernel.onward(certain, self.schedule, s, t).log())
+        return Categorical(self.kernel.forth(x_s, self.schedule, s, t).log())
 
     def reverse(
         self, posterior: Categorical, x_t: State, s: Moment, t: Moment, eta: float = 1.0
     ) -> Categorical:
         """Σ_{x_0} p(x_0) q(x_s | x_t, x_0) over x_0 ~ posterior, with
-        q(x_s | x_t, x_0) = Q_{t|s}[x_s, x_t] Q̄_s[x_0, x_s]/Q̄_t[x_0, x_t]. What the posterior gives to
-        x_0 that cannot have led to x_t does not count. D3PM, eq. 3.
+        q(x_s | x_t, x_0) = Q_{t|s}[x_s, x_t] Q̄_s[x_0, x_s]/Q̄_t[x_0, x_t]. What the posterior gives
+        to x_0 that cannot have led to x_t does not count. D3PM, eq. 3.
 
         Raises:
             UserError: `eta` is not 1: tokens have no walk with less noise.
@@ -61,9 +61,18 @@ class CategoricalProcess(Process):
         p = self._weighed(posterior, x_t, t)
         return Categorical.of(onto * self.kernel.onward(p, self.schedule, self._clean(t), s))
 
+    def certain(self, x_0: State) -> Categorical:
+        return Categorical.certain(x_0, self.kernel.states)
+
+    def seen(self, x_t: State, t: Moment) -> Categorical:
+        """∝ q(x_t | x_0)."""
+        return Categorical(self.evidence(x_t, self.schedule.level(t)).log())
+
     def evidence(self, x_t: State, t: Level) -> Float[Tensor, "batch *event state"]:
-        """q(x_t | x_0) for every x_0 that each token may have been."""
-        return self.kernel.back(x_t, self.schedule, self._clean(t), t)
+        """q(x_t | x_0) for every x_0 that each token may have been: data are never the mask."""
+        likely = self.kernel.back(x_t, self.schedule, self._clean(t), t)
+        masks = torch.arange(self.kernel.states, device=x_t.device) >= self.kernel.tokens
+        return likely.masked_fill(masks, 0.0)
 
     def rate(
         self, x_0: State, posterior: Categorical, x_t: State, t: Moment
@@ -74,23 +83,16 @@ class CategoricalProcess(Process):
         denoising models"; with a mask alone it is Σ_masked -κ'/(1 - κ) log p(x_0).
         """
         t = self.schedule.level(t)
-        true = self._jumps(Categorical.certain(x_0, self.kernel.states), x_t, t)
+        true = self._jumps(self.certain(x_0), x_t, t)
         belief = self._jumps(posterior, x_t, t).clamp(min=torch.finfo(torch.float64).tiny)
         gain = torch.where(true > 0.0, true * (true / belief).log(), 0.0)
         return (belief - true + gain).flatten(1).sum(1)
 
     def _jumps(self, posterior: Categorical, x_t: State, t: Level) -> Tensor:
         """The rates of having come from each state, 0 for x_t itself."""
-        generator = self.kernel.generator(self.schedule, t).to(x_t.device)
-        clean = self._clean(t)
-        onto = generator.transpose(-1, -2)
-        if onto.ndim == 2:
-            onto = onto[x_t]
-        else:
-            flat = x_t.flatten(1).unsqueeze(-1).expand(-1, -1, self.kernel.states)
-            onto = onto.gather(1, flat).reshape(*x_t.shape, self.kernel.states)
+        onto = rows(self.kernel.generator(self.schedule, t).transpose(-1, -2), x_t)
         p = self._weighed(posterior, x_t, t)
-        there = self.kernel.onward(p, self.schedule, clean, t)
+        there = self.kernel.onward(p, self.schedule, self._clean(t), t)
         here = torch.nn.functional.one_hot(x_t, self.kernel.states) > 0
         return torch.where(here, 0.0, onto * there)
 

@@ -76,6 +76,15 @@ class GaussianProcess(Process):
         variance = expand(fresh, x_t) + expand(pull, x_t) ** 2 * posterior.spread
         return Gaussian(mean, variance, self.noise)
 
+    def certain(self, x_0: State) -> Gaussian:
+        return Gaussian(x_0, 0.0, self.noise)
+
+    def seen(self, x_t: State, t: Moment) -> Gaussian:
+        """N(x_t/α_t, σ_t²/α_t² Σ)."""
+        level = self.schedule.level(t)
+        mean = x_t / expand(level.alpha, x_t)
+        return Gaussian(mean, (level.sigma / level.alpha) ** 2, self.noise)
+
     def rate(
         self, x_0: State, posterior: Gaussian, x_t: State, t: Moment
     ) -> Float[Tensor, " batch"]:

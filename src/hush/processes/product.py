@@ -51,6 +51,12 @@ class ProductProcess(Process):
             }
         )
 
+    def certain(self, x_0: State) -> Product:
+        return Product({name: part.certain(x_0[name]) for name, part in self.parts.items()})
+
+    def seen(self, x_t: State, t: Moment) -> Product:
+        return Product({name: part.seen(x_t[name], at) for name, part, at in self._at(t)})
+
     def rate(
         self, x_0: State, posterior: Product, x_t: State, t: Moment
     ) -> Float[Tensor, " batch"]:

@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor
 
-from hush.codecs import Codec
+from hush.codecs import Codec, Levels
 from hush.errors import UserError
 from hush.rng import Streams
 from hush.testing.claims import agree, require
@@ -23,8 +23,12 @@ def check_codec(codec: Codec) -> None:
     - `log_det` is log |d encode/d data|, by the Jacobian;
     - what it measured lives in its state_dict;
     - it refuses data that never vary, and data that are not finite, with a UserError.
+
+    A codec to tokens gives its own number of levels back bit for bit and refuses every other.
     """
     name = type(codec).__name__
+    if isinstance(codec, Levels):
+        return _check_tokens(codec, name)
     for levels in _LEVELS:
         values = torch.arange(levels, dtype=torch.float64) / (levels - 1)
         data = values.float().reshape(-1, 1)
@@ -44,6 +48,20 @@ def check_codec(codec: Codec) -> None:
     again.load_state_dict(fitted.state_dict())
     require(torch.equal(again.encode(data), x_0), f"{name} must keep what it measured in buffers.")
     _check_refusals(codec, data, name)
+
+
+def _check_tokens(codec: Levels, name: str) -> None:
+    count = int(codec.levels)
+    data = (torch.arange(count, dtype=torch.float64) / (count - 1)).float().reshape(-1, 1)
+    tokens = codec.fit([data], count).encode(data)
+    require(torch.equal(tokens.flatten(), torch.arange(count)), f"{name} must count from 0.")
+    require(torch.equal(codec.decode(tokens), data), f"{name} must give its levels back.")
+    for other in (None, count + 1):
+        try:
+            codec.fit([data], other)
+        except UserError:
+            continue
+        raise AssertionError(f"{name} must refuse {other} levels with a UserError.")
 
 
 def _continuous() -> Tensor:
