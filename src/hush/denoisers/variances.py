@@ -1,13 +1,12 @@
 """How sure a belief about numbers is: the variance of x_0 given x_t.
 
-The variance of a reverse step follows, σ²_{s|t} = f + (α_s - k α_t)² Var[x_0 | x_t] in the symbols of
+The variance of a reverse step follows: f + (α_s - k α_t)² Var[x_0 | x_t] in the symbols of
 `GaussianProcess.reverse`, for every step and every eta. So Var = 0 is the lower of DDPM's two fixed
 choices (β̃), `Unit` the upper (β), and what lies between can be learned or measured.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -67,7 +66,7 @@ class Interpolated(Variance):
     def __call__(
         self, schedule: Tabulated, level: Level, x_t: State, mean: State, head: State | None
     ) -> Number:
-        before = schedule.level(level.time - 1.0 / schedule.steps)
+        before = schedule.level(_at_least(level.time - 1.0 / schedule.steps, 0.0))
         beta = 1.0 - (level.alpha / before.alpha) ** 2
         small = beta * (before.sigma / level.sigma) ** 2
         pull = before.alpha * beta / level.sigma**2
@@ -86,3 +85,77 @@ def _at_least(value: Number, least: float) -> Number:
 
 def _log(value: Number) -> Tensor:
     return torch.as_tensor(value, dtype=torch.float64).log()
+
+
+@dataclass(frozen=True)
+class Analytic(Variance):
+    """One measured variance per noise level, the best there is for a given mean: `shares` of
+    `Unit`'s variance at the `times` (increasing), straight lines between. `likelihoods.analytic`
+    measures them.
+
+    Bao et al. 2022, "Analytic-DPM: an analytic estimate of the optimal reverse variance in
+    diffusion probabilistic models", eq. 7 to 9; every sub-sequence and every eta follow from it.
+    """
+
+    times: tuple[float, ...] = (0.0, 1.0)
+    shares: tuple[float, ...] = (0.5, 0.5)
+
+    def __call__(
+        self, schedule: Schedule, level: Level, x_t: State, mean: State, head: State | None
+    ) -> Number:
+        unit = level.sigma**2 / (level.alpha**2 + level.sigma**2)
+        if not isinstance(level.time, Tensor):
+            return unit * self._share(torch.tensor([level.time], dtype=torch.float64)).item()
+        return unit * self._share(level.time)
+
+    def _share(self, time: Tensor) -> Tensor:
+        times, shares = (
+            torch.tensor(row, dtype=torch.float64, device=time.device)
+            for row in (self.times, self.shares)
+        )
+        after = torch.searchsorted(times, time).clamp(1, len(times) - 1)
+        part = (time - times[after - 1]) / (times[after] - times[after - 1])
+        return torch.lerp(shares[after - 1], shares[after], part.clamp(0.0, 1.0))
+
+
+def from_score(level: Level, gamma: Number) -> Number:
+    """Var[x_0 | x_t] = σ²/α² (1 - Γ) of an exact mean, averaged over x_t, with Γ = E‖ε̂‖²/D the mean
+    square of the noise it predicts. Bao et al. 2022, eq. 8."""
+    return (level.sigma / level.alpha) ** 2 * (1.0 - gamma)
+
+
+@dataclass(frozen=True)
+class Residual(Variance):
+    """σ²/α² softplus(head): the network says E[(ε - ε̂)² | x_t], element by element (NPR-DPM).
+
+    Bao et al. 2022, "Estimating the optimal covariance with imperfect mean in diffusion
+    probabilistic models", section 4.2; there the head is a plain number.
+    """
+
+    heads: int = 1
+
+    def __call__(
+        self, schedule: Schedule, level: Level, x_t: State, mean: State, head: State | None
+    ) -> Number:
+        return expand(level.sigma / level.alpha, x_t) ** 2 * torch.nn.functional.softplus(head)
+
+
+@dataclass(frozen=True)
+class SecondMoment(Variance):
+    """σ²/α² (softplus(head) - ε̂²): the network says E[ε² | x_t], element by element (SN-DPM). Where
+    it says less than ε̂² the variance is held above 0, and its gradient still passes.
+
+    Bao et al. 2022, "Estimating the optimal covariance with imperfect mean", section 4.1.
+    """
+
+    heads: int = 1
+    least: float = 1e-6
+
+    def __call__(
+        self, schedule: Schedule, level: Level, x_t: State, mean: State, head: State | None
+    ) -> Number:
+        alpha, sigma = expand(level.alpha, x_t), expand(level.sigma, x_t)
+        noise = (x_t - alpha * mean) / sigma
+        rest = torch.nn.functional.softplus(head) - noise**2
+        held = torch.where(rest > self.least, rest, self.least + rest - rest.detach())
+        return (sigma / alpha) ** 2 * held

@@ -1,7 +1,31 @@
 """Guidance: denoiser to denoiser."""
 
+from hush.guidance.auto import Autoguidance
 from hush.guidance.base import Guidance
+from hush.guidance.classifier import Classifier
+from hush.guidance.evidence import Evidence
 from hush.guidance.free import ClassifierFree
+from hush.guidance.interval import Interval
+from hush.guidance.inverse import DPS, Observation, Projection, PseudoInverse, Reconstruction
+from hush.guidance.operators import Linear, Mask, Matrix, Pool
 from hush.guidance.thresholds import Clip, DynamicThreshold
 
-__all__ = ["ClassifierFree", "Clip", "DynamicThreshold", "Guidance"]
+__all__ = [
+    "DPS",
+    "Autoguidance",
+    "Classifier",
+    "ClassifierFree",
+    "Clip",
+    "DynamicThreshold",
+    "Evidence",
+    "Guidance",
+    "Interval",
+    "Linear",
+    "Mask",
+    "Matrix",
+    "Observation",
+    "Pool",
+    "Projection",
+    "PseudoInverse",
+    "Reconstruction",
+]

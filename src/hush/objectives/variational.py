@@ -18,8 +18,9 @@ from hush.schedules import Level, Schedule, Tabulated
 
 @dataclass(frozen=True)
 class Variational(Objective):
-    """T·KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t)), s = t - 1/T, or at the first step -T log p(x_0 | x_t):
-    with t uniform over the steps, the bound less its prior term, in nats per element.
+    """T·KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t)) with s = t - 1/T, or at the first step
+    -T log p(x_0 | x_t). With t uniform over the steps its mean is the bound less the prior term, in
+    nats per element.
 
     T is the chain's own, `steps` where the schedule is continuous. `only_variance` holds the
     belief's mean fixed, so that the bound teaches its variance alone.

@@ -14,6 +14,13 @@ from hush.testing.chains import GaussianChain
 from hush.testing.codecs import check_codec
 from hush.testing.denoisers import check_parameterisation
 from hush.testing.discovery import every
+from hush.testing.guidance import check_guidance
+from hush.testing.inverse import (
+    FullGaussian,
+    FullGaussianDenoiser,
+    LinearGaussian,
+    check_linear,
+)
 from hush.testing.mixtures import GaussianMixture, MixtureDenoiser, flow_map
 from hush.testing.noise import check_noise_law
 from hush.testing.objectives import check_times, check_weight
@@ -27,8 +34,11 @@ from hush.testing.verdicts import Finding
 __all__ = [
     "Certificate",
     "Finding",
+    "FullGaussian",
+    "FullGaussianDenoiser",
     "GaussianChain",
     "GaussianMixture",
+    "LinearGaussian",
     "MixtureDenoiser",
     "Row",
     "Subject",
@@ -38,6 +48,8 @@ __all__ = [
     "check_basis",
     "check_codec",
     "check_grid",
+    "check_guidance",
+    "check_linear",
     "check_noise_law",
     "check_parameterisation",
     "check_process",
