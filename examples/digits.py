@@ -35,7 +35,9 @@ def main() -> None:
     train, test = split(data, fraction=0.2, seed=SEED)  # the same parts that training makes
     torch.manual_seed(SEED)
     backbone = Backbone(width=32, multipliers=(1, 2), blocks=1, attention=(1,), dropout=0.0)
-    model = hush.systems.improved_ddpm(data.shape, data.classes, backbone, chain=1000, predict="v")
+    model = hush.systems.improved_ddpm(
+        data.shape, data.classes, backbone, data.levels, chain=1000, predict="v", variance="small"
+    )
     model = hush.train(
         model,
         data,

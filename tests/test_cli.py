@@ -17,7 +17,7 @@ from hush import systems
 from hush.app import cli
 from hush.app.choices import GRIDS, SAMPLERS, choose
 from hush.errors import UserError
-from hush.samplers import Jumps, RePaint
+from hush.samplers import Jumps, OrderAgnostic, RePaint
 from hush.samplers.base import Sampler
 from hush.samplers.grids import Grid
 from hush.testing import every
@@ -188,11 +188,34 @@ def test_systems_lists_every_page_of_the_room(capsys):
 
 
 def test_choices_name_every_sampler_and_grid():
-    """But RePaint and its jumps, which want a picture to keep."""
+    """But RePaint and its jumps, which want a picture to keep, and the sampler of tokens."""
     for base, table in ((Sampler, SAMPLERS), (Grid, GRIDS)):
         named = {type(value) for value in table.values()}
-        assert {type(one) for one in every(base)} - {RePaint, Jumps} == named
+        assert {type(one) for one in every(base)} - {RePaint, Jumps, OrderAgnostic} == named
     assert choose(SAMPLERS, "sampler", "ddim").eta == 0.0
+
+
+def test_evaluate_prints_the_bits_and_what_to_beat(run, capsys):
+    hush("evaluate", run, "--data", "digits", "--count", 20, "--threads", 1)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "ddpm" in said
+    assert "histogram" in said
+    assert "20 held-out" in said
+    hush("evaluate", run, "--data", "digits", "--count", 4, "--method", "flow", "--threads", 1)
+    assert "probability-flow" in capsys.readouterr().out
+    with pytest.raises(UserError, match="--count 0"):
+        hush("evaluate", run, "--data", "digits", "--count", 0)
+
+
+def test_retell_writes_a_run_that_samples_and_remembers_its_base(run, tmp_path, capsys):
+    out = tmp_path / "better"
+    told = ("--data", "digits", "--levels", 5, "--count", 40, "--threads", 1)
+    hush("retell", run, "--out", out, *told)
+    hush("sample", out, "--count", 2, "--out", tmp_path / "drawn", "--threads", 1)
+    hush("evaluate", out, "--data", "digits", "--count", 20, "--threads", 1)
+    assert "analytic_dpm" in capsys.readouterr().out
+    with pytest.raises(UserError, match="already holds a run"):
+        hush("retell", run, "--out", out, *told)
 
 
 @pytest.mark.parametrize(

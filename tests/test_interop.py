@@ -131,7 +131,7 @@ def test_what_has_no_equivalent_is_named(change, named):
         ({"_class_name": "DDIMScheduler", "beta_schedule": "linaer"}, "'linaer'.*mean linear"),
         ({"_class_name": "DDIMScheduler", "timestep_spacing": "log"}, "timestep_spacing = 'log'"),
         ({"_class_name": "DDIMScheduler", "trained_betas": [0.1]}, "1 entries.*is 1000: set"),
-        ({"_class_name": "DDPMScheduler", "variance_type": "fixed_large"}, "fixed_small"),
+        ({"_class_name": "DDPMScheduler", "variance_type": "fixed_large_log"}, "mean fixed_large"),
         ({"_class_name": "DDPMScheduler", "prediction_type": "flow_prediction"}, "use_flow_sigmas"),
         ({"_class_name": "DDPMScheduler", "thresholding": True, "sample_max_value": 2}, "Dynamic"),
         ({"_class_name": "UniPCMultistepScheduler", "solver_type": "bh1"}, "take 'bh2'"),

@@ -11,7 +11,7 @@ from torch import nn
 from hush.denoisers import Denoiser
 from hush.distributions import Gaussian
 from hush.objectives import Denoising
-from hush.objectives.times import LogNormal, Stratified, Uniform
+from hush.objectives.times import LogNormal, LogSNR, LossAware, Stratified, Uniform
 from hush.objectives.weights import (
     EDM as Balanced,
 )
@@ -291,3 +291,60 @@ def test_gradients_flow_through_the_belief_alone():
     (slope,) = torch.autograd.grad(losses.mean(), scale)
     # d/ds E(x_0 - s m)² at s = 1 is -2 E[(x_0 - m) m] = 0: the exact belief is the minimum
     assert abs(slope.item()) < 4 * 2 * 0.5 / 4000**0.5
+
+
+# -- times that learn from the losses --------------------------------------------------------------
+
+
+def noisy_losses(steps, rounds):
+    """A law told of losses that grow with the step, `rounds` of every step."""
+    law, chain = LossAware(steps, history=4), Tabulated.cosine(steps)
+    t = torch.arange(1, steps + 1, dtype=torch.float64) / steps
+    for _ in range(rounds):
+        law.observe(chain, t, t * 3.0)
+    return law, chain, t
+
+
+def test_loss_aware_times_draw_all_steps_alike_until_each_has_its_history():
+    law, chain, t = noisy_losses(8, 3)
+    torch.testing.assert_close(law.correction(chain, t), torch.ones(8).double())
+
+
+def test_loss_aware_times_draw_steps_as_their_losses_are_large_and_stay_unbiased():
+    law, chain, t = noisy_losses(8, 4)
+    chances = 1.0 / (8 * law.correction(chain, t))
+    assert chances.sum().item() == pytest.approx(1.0)
+    assert (chances[-1] / chances[0]).item() == pytest.approx(8.0, rel=0.02)
+    drawn = law(chain, Streams.of(0, 40_000))
+    weighed = law.correction(chain, drawn) * drawn
+    assert abs(weighed.mean() - t.mean()) < 4 * weighed.std() / 200
+
+
+def test_an_objective_weighs_and_tells_its_times():
+    law, chain, _ = noisy_losses(8, 4)
+    process = GaussianProcess(chain)
+    denoiser = MixtureDenoiser(process, GaussianMixture.of([1.0], [[0.5]], [0.2]), spread=False)
+    objective, rng = Denoising(times=law), Streams.of(1, 6)
+    x_0, seen = torch.zeros(6, 1).double(), law.seen.clone()
+    t = law(chain, rng)
+    wanted = Denoising().at(denoiser, x_0, t, rng.next()) * law.correction(chain, t)
+    torch.testing.assert_close(objective(denoiser, x_0, rng), wanted)
+    assert (law.seen - seen).sum() == 6
+
+
+def test_likelihood_times_make_the_simple_weight_the_bound():
+    """½ ∫ E‖ε - ε̂‖² dλ: under times even in log-SNR the simple loss, times half the range of λ, is
+    what the weight of the bound gives under uniform times."""
+    schedule, count = VariancePreserving(), 20_000
+    denoiser = MixtureDenoiser(GaussianProcess(schedule), ONE, spread=False)
+    x_0, start = ONE.sample(Streams.of(0, count)), 1e-3
+    even = Denoising(Simple(), times=LogSNR(start))(denoiser, x_0, Streams.of(1, count))
+    span = schedule.log_snr(start) - schedule.log_snr(1.0)
+    flat = Denoising(VLB(), times=Uniform(start))(denoiser, x_0, Streams.of(2, count))
+    values = (0.5 * span * even, (1.0 - start) * flat)
+    gap = values[0].mean() - values[1].mean()
+    assert abs(gap) < 4 * (sum(v.var() for v in values) / count) ** 0.5
+    assert values[1].var() > 5 * values[0].var()
+
+
+ONE = GaussianMixture.of([1.0], [[0.0]], [0.25])

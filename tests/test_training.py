@@ -255,7 +255,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_is_not_saved(tmp_path, so
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize("name", list(systems.index.TABLE))
+@pytest.mark.parametrize("name", [name for name in systems.index.TABLE if name != "analytic_dpm"])
 def test_a_loaded_run_draws_what_the_trained_system_draws(tmp_path, source, name):
     trained = train(tiny(name), source, tmp_path / "run", steps=3, **SHORT)
     loaded = load(tmp_path / "run")

@@ -20,6 +20,7 @@ _ROOMS = (
     "evaluation",
     "guidance",
     "interop",
+    "likelihoods",
     "networks",
     "noise",
     "objectives",

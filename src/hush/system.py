@@ -15,7 +15,7 @@ from hush.codecs import Codec
 from hush.denoisers import Denoiser
 from hush.errors import UserError
 from hush.guidance import ClassifierFree, Guidance
-from hush.objectives import Denoising
+from hush.objectives import Objective
 from hush.rng import Streams, derive
 from hush.samplers import Plan, Sampler, State, plan, walk
 from hush.samplers.grids import Grid
@@ -92,7 +92,7 @@ class System:
 
     codec: Codec
     denoiser: Denoiser
-    objective: Denoising
+    objective: Objective
     sampler: Sampler
     grid: Grid
     task: Any

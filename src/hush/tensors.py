@@ -64,7 +64,8 @@ def select(mask: State, chosen: State, other: State) -> State:
 
 
 def spread(value: State, like: State) -> State:
-    """`value` broadcast to the shape of `like`, tensor by tensor."""
+    """`value` broadcast to the shape of `like`, tensor by tensor; parts that a dictionary does not
+    name are those of `like`."""
     if isinstance(like, dict):
-        return {key: spread(value[key], like[key]) for key in like}
+        return {key: spread(value.get(key, like[key]), like[key]) for key in like}
     return value.expand_as(like)

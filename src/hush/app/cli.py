@@ -22,6 +22,13 @@ COMMANDS = {
         "training", "SYSTEM --data DATA --out RUN", "learn from your data; run again to go on"
     ),
     "sample": Command("sampling", "RUN", "draw from what was learnt"),
+    "evaluate": Command(
+        "evaluating", "RUN --data DATA", "how probable the data are to a run, in bits per dimension"
+    ),
+    "retell": Command(
+        "retelling", "RUN --data DATA --out NEW", "the same weights with the best variances"
+    ),
+    "export": Command("exporting", "RUN --out FOLDER", "a trained model as a folder of diffusers"),
     "certify": Command("certifying", "", "hold samplers, grids and schedules against exact data"),
     "cite": Command("listing", "RUN", "the papers behind a run"),
 }

@@ -4,12 +4,15 @@ import inspect
 import sys
 from dataclasses import asdict, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from hush.errors import UserError
 from hush.systems.index import TABLE, find
 
-OWN = ("shape", "classes")  # parameters of a system that the data decide
+if TYPE_CHECKING:
+    from hush.data import Source
+
+OWN = ("shape", "levels", "classes")  # parameters of a system that the data decide
 
 
 def train(arguments: list[str]) -> None:
@@ -38,8 +41,22 @@ def train(arguments: list[str]) -> None:
         if key not in OWN
     }
     torch.manual_seed(options.recipe.seed)  # the initial weights; this process is ours
-    system = function(tuple(source.shape), tuple(source.classes), **settings)
+    data = {"shape": tuple(source.shape), "classes": tuple(source.classes)}
+    if "levels" in inspect.signature(function).parameters:
+        data["levels"] = _levels(name, function, source)
+    system = function(**data, **settings)
     run(system, source, options.out, options.recipe)
+
+
+def _levels(name: str, function: Any, source: "Source") -> int | None:
+    """How many levels the data have; a system of tokens cannot do without."""
+    optional = inspect.signature(function).parameters["levels"].annotation is not int
+    if source.levels is None and not optional:
+        raise UserError(
+            f"{name} needs data of evenly spaced levels, and {source.name} is continuous: save it "
+            "with 8 bits a channel, or use a system of continuous values, such as ddpm."
+        )
+    return source.levels
 
 
 def _overview() -> str:

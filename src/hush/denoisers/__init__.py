@@ -3,12 +3,14 @@
 from hush.denoisers import parameterisations, variances
 from hush.denoisers.base import Denoiser
 from hush.denoisers.categorical import CategoricalDenoiser
+from hush.denoisers.conservative import Conservative
 from hush.denoisers.gaussian import GaussianDenoiser
 from hush.denoisers.parameterisations import Parameterisation
 from hush.denoisers.variances import Variance
 
 __all__ = [
     "CategoricalDenoiser",
+    "Conservative",
     "Denoiser",
     "GaussianDenoiser",
     "Parameterisation",

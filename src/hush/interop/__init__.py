@@ -1,5 +1,5 @@
 """Other people's formats, in and out."""
 
-from hush.interop import diffusers
+from hush.interop import diffusers, openai
 
-__all__ = ["diffusers"]
+__all__ = ["diffusers", "openai"]

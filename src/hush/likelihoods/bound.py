@@ -1,8 +1,8 @@
 """The variational bound of a chain, for numbers, tokens and both: one function for every process.
 
--log p(x_0) ≤ KL(q(x_1 | x_0) ‖ prior)                                  what the noise still shows
-            + Σ E KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t))                  what each step costs
-            - E log p(x_0 | x_t of the last step)                       what the data cost at the end
+-log p(x_0) ≤ KL(q(x_1 | x_0) ‖ prior)                     what the noise still shows
+            + Σ E KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t))     what each step costs
+            - E log p(x_0 | x_t of the last step)          what the data cost at the end
 
 Ho et al. 2020, eq. 5. The chain is whatever levels are walked: fewer steps are another, shorter
 chain with its own bound.
@@ -10,6 +10,7 @@ chain with its own bound.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ def bound(
     process = denoiser.process
     last = len(levels) - 1 if levels[-1].sigma > 0.0 else len(levels) - 2
     steps = []
-    for place, (t, s) in enumerate(zip(levels[:last], levels[1:], strict=False)):
+    for place, (t, s) in enumerate(pairwise(levels[: last + 1])):
         x_t = process.marginal(x_0, t).sample(rng.next(place))
         steps.append(step(process, denoiser(x_t, t, cond), x_0, x_t, s, t))
     x_t = process.marginal(x_0, levels[last]).sample(rng.next(last))

@@ -1,8 +1,25 @@
 """Networks: they know no schedule and no loss."""
 
+from hush.networks.autoencoder import VAE, Autoencoder
 from hush.networks.backbone import Backbone
+from hush.networks.blocks import Style
 from hush.networks.conditions import Features, Labels
 from hush.networks.dit import DiT
+from hush.networks.energy import Gradient
+from hush.networks.tokens import Nominal, Ordinal, TokenNetwork
 from hush.networks.unet import UNet
 
-__all__ = ["Backbone", "DiT", "Features", "Labels", "UNet"]
+__all__ = [
+    "VAE",
+    "Autoencoder",
+    "Backbone",
+    "DiT",
+    "Features",
+    "Gradient",
+    "Labels",
+    "Nominal",
+    "Ordinal",
+    "Style",
+    "TokenNetwork",
+    "UNet",
+]

@@ -1,11 +1,13 @@
 """A network for a shape, from a handful of numbers: what the systems' command lines share."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
 from hush.errors import UserError
+from hush.networks.blocks import Style
 from hush.networks.conditions import Labels
 from hush.networks.dit import DiT
 from hush.networks.unet import UNet
@@ -34,6 +36,8 @@ class Backbone:
     """Channels of an attention head."""
     dropout: float = 0.1
     """Share of activations dropped in training."""
+    plain: bool = False
+    """U-Net: nothing that UNet2DModel of diffusers has not, so that it can be exported."""
 
     def __post_init__(self) -> None:
         for name in ("width", "blocks", "depth", "patch", "head"):
@@ -43,9 +47,17 @@ class Backbone:
             raise UserError(f"--multipliers must be positive numbers, got {self.multipliers}.")
         if self.width % 2:
             raise UserError(f"--width must be even, got {self.width}.")
+        if self.plain and (self.network != "unet" or self.multipliers[0] != 1):
+            raise UserError(
+                "--plain is for U-Nets whose first multiplier is 1, got --network "
+                f"{self.network} --multipliers {self.multipliers}: change these, or leave it out."
+            )
 
-    def build(self, shape: tuple[int, ...], classes: int = 0) -> nn.Module:
-        """The network for events of `shape` (channel, *space), told of `classes` if there are."""
+    def build(
+        self, shape: tuple[int, ...], classes: int = 0, out_channels: int | None = None
+    ) -> nn.Module:
+        """The network for events of `shape` (channel, *space), told of `classes` if there are, to
+        as many channels or `out_channels`."""
         condition = Labels(classes, 4 * self.width) if classes else None
         shared = {
             "channels": shape[0],
@@ -54,9 +66,20 @@ class Backbone:
             "dropout": self.dropout,
             "dims": len(shape) - 1,
             "condition": condition,
+            "out_channels": out_channels,
         }
         if self.network == "dit":
             return DiT(**shared, depth=self.depth, patch=self.patch)
+        shared |= self._plain() if self.plain else {}
         return UNet(
             **shared, multipliers=self.multipliers, blocks=self.blocks, attention=self.attention
         )
+
+    def _plain(self) -> dict[str, Any]:
+        """What is one number for all of a plain U-Net: the groups, and the channels of a head."""
+        widths = [self.width * multiplier for multiplier in self.multipliers]
+        last = len(widths) - 1
+        attended = [w for i, w in enumerate(widths) if i in self.attention or i == last]
+        groups = math.gcd(max(1, min(32, min(widths) // 4)), *widths)
+        head = math.gcd(self.head, *attended)
+        return {"head": head, "style": Style(groups=groups, shortcut=False)}

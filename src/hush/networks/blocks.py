@@ -1,6 +1,8 @@
 """The pieces networks are made of, for 1, 2 or 3 spatial dimensions."""
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -12,6 +14,34 @@ Mapped = Float[Tensor, "batch out *place"]  # a map of other channels, or of ano
 Vector = Float[Tensor, "batch feature"]
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the U-Nets of the literature do each in their own way. The defaults are hush's."""
+
+    groups: int | None = None
+    """Groups of each normalisation; by default at most 32 of at least 4 channels."""
+    eps: float = 1e-6
+    """What normalisations add to a variance."""
+    steer: Literal["scale_shift", "add"] = "scale_shift"
+    """The embedding scales and shifts what is normalised, or is added before."""
+    heads: int | None = None
+    """Heads of every attention; by default as many as have `head` channels."""
+    middle: Literal["follow", "attend", "bare", "none"] = "follow"
+    """Attention in the middle: where any resolution has it, always, without a norm, never."""
+    resize: Literal["convolution", "corner", "residual"] = "convolution"
+    """Between resolutions: convolutions, padded around or at the far corner when they halve, or
+    residual blocks that average and repeat."""
+    period: float = 10_000.0
+    """The frequencies of the clock's sinusoids fall from 1 toward 1/period."""
+    waves: int | None = None
+    """Sinusoids of the clock, a quarter of the embedding; by default the network's width."""
+    shortcut: bool = True
+    """Whether the input, times a gain, is added to the output."""
+
+
+OWN = Style()
 
 
 def convolution(
@@ -26,10 +56,11 @@ def convolution(
     return layer
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
-    """Group normalisation with at most 32 groups of at least 4 channels, as many as divide them."""
-    groups = math.gcd(channels, max(1, min(32, channels // 4)))
-    return nn.GroupNorm(groups, channels, eps=1e-6)
+def group_norm(channels: int, style: Style = OWN) -> nn.GroupNorm:
+    """Group normalisation: with at most 32 groups of at least 4 channels, as many as divide them,
+    where the style names no number."""
+    groups = style.groups or math.gcd(channels, max(1, min(32, channels // 4)))
+    return nn.GroupNorm(groups, channels, eps=style.eps)
 
 
 def sinusoids(clock: Float[Tensor, " batch"], features: int, period: float = 10_000.0) -> Vector:
@@ -46,54 +77,85 @@ def sinusoids(clock: Float[Tensor, " batch"], features: int, period: float = 10_
 class Embedding(nn.Module):
     """The clock, and the condition if there is one, as the vector that steers every block."""
 
-    def __init__(self, width: int, features: int, condition: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        features: int,
+        condition: nn.Module | None = None,
+        period: float = OWN.period,
+    ) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.period = width, period
         self.first, self.second = nn.Linear(width, features), nn.Linear(features, features)
         self.condition = condition
 
     def forward(self, clock: Float[Tensor, " batch"], cond: Tensor | None = None) -> Vector:
-        waves = sinusoids(clock, self.width).to(self.first.weight.dtype)
+        waves = sinusoids(clock, self.width, self.period).to(self.first.weight.dtype)
         embedded = self.second(functional.silu(self.first(waves)))
         if self.condition is not None:
             embedded = embedded + self.condition(cond, len(clock))
         return functional.silu(embedded)
 
 
+def resampled(x: Map, scale: float) -> Mapped:
+    """Half the size by averages, or twice the size by repetition."""
+    return functional.interpolate(x, scale_factor=scale, mode="area" if scale < 1.0 else "nearest")
+
+
 class Residual(nn.Module):
     """norm, SiLU, convolution; norm scaled and shifted by the embedding, SiLU, convolution; added.
 
     The block of DDPM with the scale-shift of Dhariwal and Nichol 2021, "Diffusion models beat
-    GANs", table 4 ("AdaGN").
+    GANs", table 4 ("AdaGN"); or with DDPM's own addition of the embedding before the second norm.
+    With a `scale` of ½ or 2 it changes the size as well, before its first convolution.
     """
 
     def __init__(
-        self, dims: int, channels: int, out: int, features: int, dropout: float = 0.0
+        self,
+        dims: int,
+        channels: int,
+        out: int,
+        features: int,
+        dropout: float = 0.0,
+        style: Style = OWN,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
-        self.norm_in, self.norm_out = group_norm(channels), group_norm(out)
+        self.adds, self.scale = style.steer == "add", scale
+        self.norm_in, self.norm_out = group_norm(channels, style), group_norm(out, style)
         self.conv_in = convolution(dims, channels, out)
         self.conv_out = convolution(dims, out, out, zero=True)
-        self.steer = nn.Linear(features, 2 * out)
+        self.steer = nn.Linear(features, out if self.adds else 2 * out)
         self.dropout = nn.Dropout(dropout)
         same = channels == out
         self.shortcut = nn.Identity() if same else convolution(dims, channels, out, kernel=1)
 
     def forward(self, x: Map, embedding: Vector) -> Mapped:
-        hidden = self.conv_in(functional.silu(self.norm_in(x)))
-        steer = self.steer(embedding).reshape(len(x), -1, *(1,) * (x.ndim - 2))
-        scale, shift = steer.chunk(2, 1)
-        hidden = torch.addcmul(shift, self.norm_out(hidden), 1.0 + scale)
+        hidden = functional.silu(self.norm_in(x))
+        if self.scale != 1.0:
+            hidden, x = resampled(hidden, self.scale), resampled(x, self.scale)
+        hidden = self._steered(self.conv_in(hidden), embedding)
         return self.shortcut(x) + self.conv_out(self.dropout(functional.silu(hidden)))
+
+    def _steered(self, hidden: Map, embedding: Vector) -> Map:
+        steer = self.steer(embedding).reshape(len(hidden), -1, *(1,) * (hidden.ndim - 2))
+        if self.adds:
+            return self.norm_out(hidden + steer)
+        scale, shift = steer.chunk(2, 1)
+        return torch.addcmul(shift, self.norm_out(hidden), 1.0 + scale)
 
 
 class Attention(nn.Module):
-    """Self-attention between all places of a map, with heads of at most `head` channels, added."""
+    """Self-attention between all places of a map, with heads of at most `head` channels unless the
+    style names their number, added."""
 
-    def __init__(self, dims: int, channels: int, head: int = 64) -> None:
+    def __init__(
+        self, dims: int, channels: int, head: int = 64, style: Style = OWN, bare: bool = False
+    ) -> None:
         super().__init__()
-        self.heads = next(h for h in range(-(-channels // head), channels + 1) if channels % h == 0)
-        self.norm = group_norm(channels)
+        least = -(-channels // head)
+        self.heads = style.heads or next(h for h in range(least, channels + 1) if channels % h == 0)
+        self.norm = nn.Identity() if bare else group_norm(channels, style)
         self.qkv = convolution(dims, channels, 3 * channels, kernel=1)
         self.out = convolution(dims, channels, channels, kernel=1, zero=True)
 
@@ -112,7 +174,18 @@ class Upsample(nn.Module):
         self.conv = convolution(dims, channels, channels)
 
     def forward(self, x: Map) -> Mapped:
-        return self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return self.conv(resampled(x, 2.0))
+
+
+class Corner(nn.Module):
+    """Half the size by a convolution that pads the far sides alone, as DDPM's code does."""
+
+    def __init__(self, dims: int, channels: int) -> None:
+        super().__init__()
+        self.conv = CONVOLUTIONS[dims](channels, channels, 3, stride=2)
+
+    def forward(self, x: Map) -> Mapped:
+        return self.conv(functional.pad(x, (0, 1) * (x.ndim - 2)))
 
 
 class Shortcut(nn.Module):

@@ -1,6 +1,5 @@
 """What an objective is: noise the data, ask for the belief, judge it."""
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +18,7 @@ Loss = Float[Tensor, " batch"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective(ABC):
+class Objective:
     """What training makes small: E_t E_{x_t ~ q(x_t | x_0)} of how a belief is judged.
 
     `times` are the t that are drawn; a share `cond_dropout` of the conditions is hidden, as
@@ -40,10 +39,14 @@ class Objective(ABC):
     ) -> Loss:
         """The loss of each sample at a time and with noise from its own stream (three draws).
         `mask` is true where the error counts."""
-        t = self.times(denoiser.process.schedule, rng)
+        schedule = denoiser.process.schedule
+        t = self.times(schedule, rng)
         if cond is not None and self.cond_dropout > 0.0:
             cond = drop(cond, rng.next(2).uniform() < self.cond_dropout)
-        return self.at(denoiser, x_0, t, rng.next(), cond, mask)
+        loss = self.at(denoiser, x_0, t, rng.next(), cond, mask)
+        correction = self.times.correction(schedule, t)
+        self.times.observe(schedule, t, loss)
+        return loss if isinstance(correction, float) else correction.to(loss) * loss
 
     def at(
         self,
@@ -60,7 +63,6 @@ class Objective(ABC):
         x_t = process.marginal(x_0, level).sample(rng)
         return self.judge(process, denoiser(x_t, level, cond), x_0, x_t, level, mask)
 
-    @abstractmethod
     def judge(
         self,
         process: Process,
@@ -71,3 +73,4 @@ class Objective(ABC):
         mask: Tensor | None = None,
     ) -> Loss:
         """How wrong a belief about x_0 is that was formed at x_t, per sample."""
+        raise NotImplementedError(f"{type(self).__name__} judges more than one belief: use `at`.")

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import torch
 from jaxtyping import Float64
-from torch import Tensor
+from torch import Tensor, nn
 
+from hush.errors import UserError
 from hush.rng import Streams
 from hush.schedules import Schedule, Tabulated
 
@@ -24,6 +25,14 @@ class TimeLaw(ABC):
     def __call__(self, schedule: Schedule, rng: Streams) -> Times:
         """One time per sample, each from its own stream."""
         return self.quantile(schedule, rng.uniform())
+
+    def correction(self, schedule: Schedule, t: Times) -> Tensor | float:
+        """What a loss at t is to be multiplied with, where a law draws some times more often than
+        it means them to count."""
+        return 1.0
+
+    def observe(self, schedule: Schedule, t: Times, loss: Tensor) -> None:  # noqa: B027
+        """Told of every training loss; a law that learns from them remembers here."""
 
 
 @dataclass(frozen=True)
@@ -70,3 +79,66 @@ class Stratified(TimeLaw):
         count = len(rng)
         spread = torch.arange(count, dtype=torch.float64, device=rng.index.device) / count
         return self.quantile(schedule, (rng.uniform()[:1] + spread) % 1.0)
+
+
+@dataclass(frozen=True)
+class LogSNR(TimeLaw):
+    """Every log-SNR alike, from that of t = 1 (or `lowest`, if a schedule ends blinder than it) to
+    that of the time `shortest`: the importance sampling of likelihood training, under which
+    `weights.Simple` is the bound. On a variance-preserving schedule it is a density ∝ β/σ².
+
+    Song et al. 2021, "Maximum likelihood training of score-based diffusion models", section 5.
+    """
+
+    shortest: float = 1e-3
+    lowest: float = -20.0
+
+    def quantile(self, schedule: Schedule, u: Times) -> Times:
+        ends = torch.tensor([1.0, self.shortest], dtype=torch.float64, device=u.device)
+        low, high = schedule.log_snr(ends).clamp(min=self.lowest)
+        return schedule.time(high + u * (low - high))
+
+
+class LossAware(TimeLaw, nn.Module):
+    """Steps of a chain drawn the more often the larger their losses vary: p_t ∝ √E[L_t²] over the
+    last `history` losses of each step, every step alike until all have as many. It learns, so it
+    is no frozen value: what it remembers is saved with the run.
+
+    Nichol and Dhariwal 2021, "Improved denoising diffusion probabilistic models", eq. 18.
+    """
+
+    def __init__(self, steps: int = 1000, history: int = 10, evenly: float = 0.001) -> None:
+        super().__init__()
+        self.evenly = evenly
+        self.register_buffer("losses", torch.zeros(steps, history, dtype=torch.float64))
+        self.register_buffer("seen", torch.zeros(steps, dtype=torch.int64))
+
+    def quantile(self, schedule: Schedule, u: Times) -> Times:
+        reached = self._chances(schedule).cumsum(0).to(u.device)
+        place = torch.searchsorted(reached, u * reached[-1]).clamp(max=len(reached) - 1)
+        return (place.double() + 1.0) / len(reached)
+
+    def correction(self, schedule: Schedule, t: Times) -> Tensor:
+        """1/(T p_t): the loss keeps its mean, whatever is drawn."""
+        chances = self._chances(schedule).to(t.device)
+        return 1.0 / (len(chances) * chances[self._place(t)])
+
+    def observe(self, schedule: Schedule, t: Times, loss: Tensor) -> None:
+        for place, value in zip(self._place(t).tolist(), loss.detach().tolist(), strict=True):
+            self.losses[place, self.seen[place] % self.losses.shape[1]] = value
+            self.seen[place] += 1
+
+    def _place(self, t: Times) -> Tensor:
+        return (t * len(self.seen)).round().long() - 1
+
+    def _chances(self, schedule: Schedule) -> Tensor:
+        steps, history = self.losses.shape
+        if not isinstance(schedule, Tabulated) or schedule.steps != steps:
+            raise UserError(
+                f"LossAware remembers the losses of {steps} steps, the schedule is {schedule}: "
+                "give it the steps of the chain it is to draw from."
+            )
+        if (self.seen < history).any():
+            return torch.full((steps,), 1.0 / steps, dtype=torch.float64)
+        sizes = (self.losses**2).mean(1).sqrt()
+        return (1.0 - self.evenly) * sizes / sizes.sum() + self.evenly / steps

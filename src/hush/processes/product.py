@@ -1,16 +1,16 @@
 """Several processes at once: each part of a state is noised by its own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
-from hush.distributions import Product
+from hush.distributions import Distribution, Product
 from hush.processes.base import Moment, Process
 from hush.processes.gaussian import GaussianProcess
 from hush.schedules import Level, Schedule
+from hush.tensors import Number
 
 State = dict[str, Tensor]
 
@@ -31,48 +31,42 @@ class ProductProcess(Process):
         return next(iter(self.parts.values())).schedule
 
     def prior(self, shape: dict[str, tuple[int, ...]], like: Tensor) -> Product:
-        return Product({name: part.prior(shape[name], like) for name, part in self.parts.items()})
+        return self._each(lambda name, part: part.prior(shape[name], like))
 
     def marginal(self, x_0: State, t: Moment) -> Product:
-        return Product({name: part.marginal(x_0[name], at) for name, part, at in self._at(t)})
+        t = _time(t)
+        return self._each(lambda name, part: part.marginal(x_0[name], t))
 
     def transition(self, x_s: State, s: Moment, t: Moment) -> Product:
-        s = _time(s)
-        return Product({name: part.transition(x_s[name], s, at) for name, part, at in self._at(t)})
+        s, t = _time(s), _time(t)
+        return self._each(lambda name, part: part.transition(x_s[name], s, t))
 
     def reverse(
         self, posterior: Product, x_t: State, s: Moment, t: Moment, eta: float = 1.0
     ) -> Product:
-        s = _time(s)
-        return Product(
-            {
-                name: part.reverse(posterior.parts[name], x_t[name], s, at, eta)
-                for name, part, at in self._at(t)
-            }
-        )
+        s, t, belief = _time(s), _time(t), posterior.parts
+        return self._each(lambda name, part: part.reverse(belief[name], x_t[name], s, t, eta))
 
     def certain(self, x_0: State) -> Product:
-        return Product({name: part.certain(x_0[name]) for name, part in self.parts.items()})
+        return self._each(lambda name, part: part.certain(x_0[name]))
 
     def seen(self, x_t: State, t: Moment) -> Product:
-        return Product({name: part.seen(x_t[name], at) for name, part, at in self._at(t)})
+        t = _time(t)
+        return self._each(lambda name, part: part.seen(x_t[name], t))
 
     def rate(
         self, x_0: State, posterior: Product, x_t: State, t: Moment
     ) -> Float[Tensor, " batch"]:
         """The parts are independent: their divergences add."""
-        return sum(
-            part.rate(x_0[name], posterior.parts[name], x_t[name], at)
-            for name, part, at in self._at(t)
-        )
+        t, belief = _time(t), posterior.parts
+        rates = (p.rate(x_0[name], belief[name], x_t[name], t) for name, p in self.parts.items())
+        return sum(rates)
 
-    def _at(self, t: Moment) -> Iterator[tuple[str, Process, Any]]:
-        """Each part with the time it is at."""
-        time = _time(t)
-        for name, part in self.parts.items():
-            yield name, part, time
+    def _each(self, law: Callable[[str, Process], Distribution]) -> Product:
+        """The law of every part, by its name."""
+        return Product({name: law(name, part) for name, part in self.parts.items()})
 
 
-def _time(t: Moment) -> Any:
+def _time(t: Moment) -> Number:
     """Levels are of the first part's schedule; what the parts share is the time."""
     return t.time if isinstance(t, Level) else t

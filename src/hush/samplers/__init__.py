@@ -9,6 +9,7 @@ from hush.samplers.churn import Churn
 from hush.samplers.inversion import Reversible, invert
 from hush.samplers.langevin import AnnealedLangevin, PredictorCorrector
 from hush.samplers.multistep import Multistep
+from hush.samplers.order_agnostic import OrderAgnostic, group_sizes, groups
 from hush.samplers.planning import Plan, default, plan
 from hush.samplers.repaint import Jumps, RePaint
 from hush.samplers.restart import Restart
@@ -26,6 +27,7 @@ __all__ = [
     "Heun",
     "Jumps",
     "Multistep",
+    "OrderAgnostic",
     "Plan",
     "PredictorCorrector",
     "RePaint",
@@ -39,6 +41,8 @@ __all__ = [
     "bases",
     "default",
     "grids",
+    "group_sizes",
+    "groups",
     "invert",
     "plan",
     "walk",

@@ -22,14 +22,14 @@ class State:
     to remember (its `memory`, empty at the start), and how many steps are `left`, this one
     included, of the `steps` of the whole walk (0 where nobody counts)."""
 
-    x: Tensor
+    x: Tensor | dict[str, Tensor]
     t: Level
     rng: Streams
     memory: Any = ()
     left: int = 0
     steps: int = 0
 
-    def moved(self, x: Tensor, s: Level, memory: Any = ()) -> "State":
+    def moved(self, x: Tensor | dict[str, Tensor], s: Level, memory: Any = ()) -> "State":
         """The state after a step that spent one draw."""
         left = max(self.left - 1, 0)
         return replace(self, x=x, t=s, rng=self.rng.next(), memory=memory, left=left)
@@ -58,7 +58,7 @@ class Sampler(ABC):
 def walk(
     sampler: Sampler,
     denoiser: Denoiser,
-    x: Tensor | State,
+    x: Tensor | dict[str, Tensor] | State,
     levels: Sequence[Level],
     rng: Streams,
     cond: Tensor | None = None,

@@ -18,12 +18,14 @@ from hush.schedules.continuous import (
     VarianceExploding,
     VariancePreserving,
 )
+from hush.schedules.learned import Learned
 from hush.schedules.modifiers import Shifted, respaced, shifted, zero_terminal_snr
 from hush.schedules.tabulated import Tabulated
 
 __all__ = [
     "EDM",
     "Cosine",
+    "Learned",
     "Level",
     "Rectified",
     "Schedule",

@@ -25,8 +25,31 @@ TABLE = {
     "ddpm": Row("pictures", "generate", "a chain of small noisings walked back", "Ho et al. 2020"),
     "ddim": Row("pictures", "generate", "the same in few deterministic steps", "Song et al. 2021"),
     "improved_ddpm": Row(
-        "pictures", "generate", "the cosine chain, predicting noise or v", "Nichol, Dhariwal 2021"
+        "pictures", "generate", "the cosine chain, its variances learned", "Nichol, Dhariwal 2021"
     ),
+    "analytic_dpm": Row(
+        "pictures", "generate", "a run told again with the best variances", "Bao et al. 2022"
+    ),
+    "ncsn": Row(
+        "pictures",
+        "generate",
+        "scores of ten noise levels, then Langevin",
+        "Song, Ermon 2019",
+    ),
+    "score_sde": Row(
+        "pictures", "generate", "the reverse SDE, corrected as it goes", "Song et al. 2021"
+    ),
+    "scoreflow": Row(
+        "pictures", "generate", "a score trained on the likelihood's bound", "Song et al. 2021"
+    ),
+    "vdm": Row("pictures", "generate", "network and schedule on the bound", "Kingma et al. 2021"),
+    "d3pm": Row(
+        "pictures", "generate", "pixels as tokens, walked back by Bayes' rule", "Austin et al. 2021"
+    ),
+    "ardm": Row(
+        "pictures", "generate", "pixels shown in any order, few at a time", "Hoogeboom et al. 2022"
+    ),
+    "energy": Row("pictures", "generate", "a density whose gradient denoises", "Salimans, Ho 2021"),
     "edm": Row("pictures", "generate", "preconditioned, Heun in 18 steps", "Karras et al. 2022"),
     "rectified_flow": Row(
         "pictures", "generate", "a straight line from noise to data", "Liu et al. 2023"

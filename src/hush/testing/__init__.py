@@ -21,6 +21,7 @@ from hush.testing.inverse import (
     LinearGaussian,
     check_linear,
 )
+from hush.testing.kernels import check_kernel, check_token_process
 from hush.testing.mixtures import GaussianMixture, MixtureDenoiser, flow_map
 from hush.testing.noise import check_noise_law
 from hush.testing.objectives import check_times, check_weight
@@ -29,6 +30,7 @@ from hush.testing.roundtrips import certify_parameterisation
 from hush.testing.samplers import check_basis, check_sampler, even_levels
 from hush.testing.schedules import check_grid, check_schedule
 from hush.testing.subjects import Subject, Walk
+from hush.testing.tokens import JointTable, TableDenoiser
 from hush.testing.verdicts import Finding
 
 __all__ = [
@@ -38,10 +40,12 @@ __all__ = [
     "FullGaussianDenoiser",
     "GaussianChain",
     "GaussianMixture",
+    "JointTable",
     "LinearGaussian",
     "MixtureDenoiser",
     "Row",
     "Subject",
+    "TableDenoiser",
     "Walk",
     "certify",
     "certify_parameterisation",
@@ -49,6 +53,7 @@ __all__ = [
     "check_codec",
     "check_grid",
     "check_guidance",
+    "check_kernel",
     "check_linear",
     "check_noise_law",
     "check_parameterisation",
@@ -56,6 +61,7 @@ __all__ = [
     "check_sampler",
     "check_schedule",
     "check_times",
+    "check_token_process",
     "check_weight",
     "even_levels",
     "every",

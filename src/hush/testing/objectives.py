@@ -2,6 +2,7 @@
 
 import torch
 
+from hush.errors import UserError
 from hush.objectives.times import TimeLaw
 from hush.objectives.weights import Weight
 from hush.rng import Streams
@@ -30,11 +31,15 @@ def check_times(law: TimeLaw, schedule: Schedule, draws: int = 4000) -> None:
 
     The share of draws below each quantile is right within the bound of Dvoretzky, Kiefer and
     Wolfowitz that chance breaks once in 10⁴, also where the law has atoms (the steps of a chain).
+    A law may refuse a schedule with a UserError.
     """
     name = f"{type(law).__name__} on {type(schedule).__name__}"
     check_frozen(law)
     shares = torch.linspace(1e-9, 1 - 1e-9, 999, dtype=torch.float64)
-    quantiles = law.quantile(schedule, shares)
+    try:
+        quantiles = law.quantile(schedule, shares)
+    except UserError:
+        return
     inside = (quantiles > 0).all() and (quantiles <= 1).all()
     require(inside, f"The quantiles of {name} must lie in (0, 1].")
     require((quantiles.diff() >= 0).all(), f"The quantiles of {name} must not fall.")

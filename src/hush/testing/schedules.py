@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from torch import nn
 
 from hush.errors import UserError
 from hush.samplers.grids import Grid
@@ -89,7 +90,9 @@ def _check_levels(schedule: Schedule, name: str) -> None:
 
 
 def check_frozen(value: Any) -> None:
-    """A value is a dataclass that cannot be changed."""
+    """A value is a dataclass that cannot be changed, or a module: what it learns is then saved."""
+    if isinstance(value, nn.Module):
+        return
     frozen = is_dataclass(value) and value.__dataclass_params__.frozen
     require(frozen, f"{type(value).__name__} must be a dataclass(frozen=True).")
 

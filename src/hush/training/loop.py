@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
+from torch import Tensor, nn
 
 from hush.data import Source, batches, grid, save, split
 from hush.errors import UserError
 from hush.evaluation.held_out import held_out_losses
+from hush.processes import GaussianProcess
 from hush.rng import Streams, derive
 from hush.samplers import Multistep
 from hush.system import Recipe, System
@@ -180,6 +181,8 @@ class Trainer:
         load_into(self.denoiser, self.codec, folder / "model.safetensors")
         load_into(self.ema.module, self.codec, folder / "ema.safetensors")
         unpack(self.adam, read_tensors(folder / "optimiser.safetensors"))
+        if learned := self._learned_times():
+            learned.load_state_dict(read_tensors(folder / "times.safetensors"))
         self.step = state["step"]
         metrics.forget_after(self.run.path / "metrics.jsonl", self.step)
         line.resume(self.step)
@@ -190,6 +193,11 @@ class Trainer:
             )
         else:
             line.tell(f"Going on from step {self.step} of {self.run.path}")
+
+    def _learned_times(self) -> nn.Module | None:
+        """The law of time, where it learns from the losses."""
+        times = self.system.objective.times
+        return times if isinstance(times, nn.Module) else None
 
     def _measured(self) -> Iterator[Tensor]:
         chosen = range(0, len(self.data), -(-len(self.data) // MEASURED))
@@ -219,10 +227,10 @@ class Trainer:
         mean = sum(losses.values()) / len(losses)
         named = {f"held_out/{level}": loss for level, loss in losses.items()}
         self._log({"held_out/mean": mean, **named})
-        steps = min(self.system.grid.steps, 20)
-        pictures = self.averaged.sample(
-            DRAWN, sampler=Multistep(), grid=steps, seed=self.recipe.seed
-        )
+        numbers = isinstance(self.system.denoiser.process, GaussianProcess)
+        sampler = Multistep() if numbers else self.system.sampler
+        steps = min(self.system.grid.steps, 20 if numbers else 50)
+        pictures = self.averaged.sample(DRAWN, sampler=sampler, grid=steps, seed=self.recipe.seed)
         path = self.run.path / "samples" / f"step-{self.step:09d}.png"
         save(grid(pictures.cpu()), path, overwrite=True)
         line.tell(f"step {self.step}: held-out loss {mean:.4f}, samples in {path}")
@@ -234,4 +242,6 @@ class Trainer:
             "ema": stored(self.ema.module, self.codec),
             "optimiser": packed(self.adam),
         }
+        if learned := self._learned_times():
+            tensors["times"] = learned.state_dict()
         self.run.save(self.step, tensors, {})

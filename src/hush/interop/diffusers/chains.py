@@ -1,4 +1,4 @@
-"""The schedule, the meaning of the network's output, and the range its beliefs are held to."""
+"""The schedule, what the network's output means, and how its beliefs are held and spread."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from hush.denoisers import Parameterisation
+from hush.denoisers import Parameterisation, Variance
 from hush.denoisers.parameterisations import EDM, Data, Noise, V, Velocity
+from hush.denoisers.variances import Interpolated, Unit, Zero
 from hush.errors import UserError
 from hush.guidance import Clip, Guidance
 from hush.interop.diffusers.options import Options
@@ -59,6 +60,12 @@ MEANINGS: Mapping[str, Parameterisation] = {
     "sample": Data(),
     "v_prediction": V(),
     "flow_prediction": Velocity(),
+}
+VARIANCES: Mapping[str, Variance] = {
+    "fixed_small": Zero(),
+    "fixed_small_log": Zero(),
+    "fixed_large": Unit(),
+    "learned_range": Interpolated(),
 }
 
 
@@ -119,6 +126,17 @@ def parameterisation(options: Options) -> Parameterisation:
     if isinstance(meaning, Velocity):
         raise options.refuse("prediction_type", "set use_flow_sigmas, whose velocity it is.")
     return meaning
+
+
+def variance(options: Options, steps: int) -> Variance:
+    """What `variance_type` says of the belief's: β̃ of DDPM's step is none, β is a unit one."""
+    if options.name != "DDPMScheduler":
+        return Zero()
+    made, length = options.one_of("variance_type", VARIANCES), options["num_train_timesteps"]
+    if made.heads and steps != length:
+        why = f"longer steps have another variance here: take all {length}, or DDIMScheduler."
+        raise options.refuse("variance_type", why)
+    return made
 
 
 def threshold(options: Options) -> Guidance | None:

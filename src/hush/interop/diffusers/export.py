@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from hush.denoisers import Parameterisation
+from hush.denoisers import Parameterisation, Variance
 from hush.denoisers.parameterisations import EDM as Preconditioned
+from hush.denoisers.variances import Zero
 from hush.errors import UserError
 from hush.guidance import Clip, Guidance
-from hush.interop.diffusers.chains import BETAS, MEANINGS, Bare
+from hush.interop.diffusers.chains import BETAS, MEANINGS, VARIANCES, Bare
 from hush.interop.diffusers.motion import Motion, from_diffusers
 from hush.interop.diffusers.options import SCHEDULERS, Config, Options
 from hush.interop.diffusers.solvers import sampler
@@ -56,7 +57,7 @@ def to_diffusers(motion: Motion) -> dict[str, Any]:
     """
     levels = motion.grid(motion.schedule)
     base = _schedule(motion.schedule, levels) | _drawn(motion.sampler)
-    base |= _meaning(motion.schedule, motion.parameterisation)
+    base |= _meaning(motion.schedule, motion.parameterisation) | _variance(motion.variance)
     slots = [f"{motion.sampler} with {motion.threshold}"]
     for name, choice in _solvers(motion, base):
         slots.insert(1, f"the grid {motion.grid}")
@@ -173,6 +174,13 @@ def _meaning(schedule: Schedule, parameterisation: Parameterisation) -> dict[str
         if meaning == asked:
             return {"prediction_type": name, **config}
     raise UserError(f"diffusers has no equivalent of {parameterisation} on {schedule}.")
+
+
+def _variance(variance: Variance) -> dict[str, Any]:
+    for name, known in VARIANCES.items():
+        if known == variance:
+            return {} if variance == Zero() else {"variance_type": name}
+    raise UserError(f"diffusers has no equivalent of a belief with the variance {variance}.")
 
 
 def _threshold(known: Config, threshold: Guidance | None) -> dict[str, Any] | None:

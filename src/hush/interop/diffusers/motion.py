@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import NamedTuple
 
-from hush.denoisers import Parameterisation
+from hush.denoisers import Parameterisation, Variance
+from hush.denoisers.variances import Zero
 from hush.guidance import Guidance
 from hush.interop.diffusers import chains, solvers, spacings
 from hush.interop.diffusers.options import Config, Options
@@ -14,13 +15,15 @@ from hush.schedules import Schedule
 
 class Motion(NamedTuple):
     """What a scheduler is: the schedule its network was trained on, the meaning of the network's
-    output, the sampler, the times it visits, and the range it holds beliefs to, if any."""
+    output, the sampler, the times it visits, the range it holds beliefs to, if any, and their
+    variance."""
 
     schedule: Schedule
     parameterisation: Parameterisation
     sampler: Sampler
     grid: Given
     threshold: Guidance | None = None
+    variance: Variance = Zero()
 
 
 def from_diffusers(config: Config, steps: int) -> Motion:
@@ -36,8 +39,8 @@ def from_diffusers(config: Config, steps: int) -> Motion:
         UserError: a scheduler, an option or a value that hush knows nothing the like of; a number
             of steps that the scheduler cannot take.
 
-    >>> from_diffusers({"_class_name": "EulerDiscreteScheduler"}, steps=25).sampler
-    Ancestral(eta=0.0)
+    >>> from_diffusers({"_class_name": "EulerDiscreteScheduler"}, steps=25).sampler.eta
+    0.0
     """
     options = Options(config)
     schedule = chains.schedule(options)
@@ -45,10 +48,11 @@ def from_diffusers(config: Config, steps: int) -> Motion:
     threshold = chains.threshold(options)
     grid = spacings.grid(options, schedule, steps)
     sampler = solvers.sampler(options, grid.steps)
+    variance = chains.variance(options, grid.steps)
     options.finish()
     if spacings.stands(grid):
         sampler, grid = _ending(sampler, grid)
-    return Motion(schedule, parameterisation, sampler, grid, threshold)
+    return Motion(schedule, parameterisation, sampler, grid, threshold, variance)
 
 
 def _ending(sampler: Sampler, grid: Given) -> tuple[Sampler, Given]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
+from hush.denoisers.variances import Zero
 from hush.errors import UserError
+from hush.interop.diffusers.chains import VARIANCES
 from hush.interop.diffusers.options import Options
 from hush.samplers import Ancestral, Heun, Multistep, RungeKutta, Sampler
 from hush.samplers.bases import Basis, Data, Noise
@@ -26,8 +28,7 @@ def sampler(options: Options, steps: int) -> Sampler:
 
 
 def _ddpm(options: Options, steps: int) -> Sampler:
-    options.one_of("variance_type", dict.fromkeys(("fixed_small", "fixed_small_log")))
-    return Ancestral(1.0)
+    return Ancestral(1.0, settle=options.one_of("variance_type", VARIANCES) != Zero())
 
 
 def _ddim(options: Options, steps: int) -> Sampler:

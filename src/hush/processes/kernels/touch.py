@@ -1,67 +1,15 @@
-"""Kernels of categorical processes: how one of K states becomes another.
+"""Kernels in closed form: a touched token becomes any other, or a mask."""
 
-A schedule says how much is left of the data: a token is still itself, untouched, with probability
-κ_t = α_t² (ᾱ_t of a chain, whose β_t is then the chance of being touched at step t). A kernel says
-where a touched token goes. Matrices have rows that sum to one, [Q_{t|s}]_ij = q(x_t = j | x_s = i).
-"""
-
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
+from hush.processes.kernels.base import Kernel, Matrix, Probabilities, States
 from hush.schedules import Level, Schedule
 from hush.tensors import Number, expand
-
-Probabilities = Float[Tensor, "batch *event state"]
-States = Int64[Tensor, "batch *event"]
-Matrix = Float[Tensor, "*batch state state"]
-
-
-class Kernel(ABC):
-    """Where tokens go. A subclass writes `matrix` and `generator`; it may write `onward` and `back`
-    where they have a form that needs no matrix. Levels are shared or per sample."""
-
-    states: int
-    """K, how many states there are, a mask counted."""
-
-    @property
-    def tokens(self) -> int:
-        """How many of the states data can be in: all but a mask, which is the last."""
-        return self.states
-
-    @abstractmethod
-    def matrix(self, schedule: Schedule, s: Level, t: Level) -> Matrix:
-        """Q_{t|s} in float64, (K, K) for shared levels or (batch, K, K)."""
-
-    @abstractmethod
-    def generator(self, schedule: Schedule, t: Level) -> Matrix:
-        """R_t with dQ_{t|s}/dt = Q_{t|s} R_t: the rates of jumps at t; rows sum to zero."""
-
-    @abstractmethod
-    def stationary(self) -> Float[Tensor, " state"]:
-        """The law that all states go to."""
-
-    def onward(self, p: Probabilities, schedule: Schedule, s: Level, t: Level) -> Probabilities:
-        """The law at t of states whose law at s is p: p Q_{t|s}."""
-        return _events(p, self.matrix(schedule, s, t))
-
-    def back(self, x_t: States, schedule: Schedule, s: Level, t: Level) -> Probabilities:
-        """q(x_t | x_s) as a function of x_s: the columns of Q_{t|s} at x_t."""
-        columns = self.matrix(schedule, s, t).transpose(-1, -2)
-        if columns.ndim == 2:
-            return columns.to(x_t.device)[x_t]
-        flat = x_t.flatten(1).unsqueeze(-1).expand(-1, -1, self.states)
-        return columns.to(x_t.device).gather(1, flat).reshape(*x_t.shape, self.states)
-
-
-def _events(p: Probabilities, matrix: Matrix) -> Probabilities:
-    matrix = matrix.to(p)
-    if matrix.ndim == 2:
-        return p @ matrix
-    return (p.flatten(1, -2) @ matrix).reshape(p.shape)
 
 
 class Touch(Kernel):
@@ -89,6 +37,10 @@ class Touch(Kernel):
             return moved
         return torch.cat((moved, p[..., self.tokens :] + (1.0 - stay) * total), -1)
 
+    def forth(self, x_s: States, schedule: Schedule, s: Level, t: Level) -> Probabilities:
+        certain = torch.nn.functional.one_hot(x_s, self.states).double()
+        return self.onward(certain, schedule, s, t)
+
     def back(self, x_t: States, schedule: Schedule, s: Level, t: Level) -> Probabilities:
         one = torch.nn.functional.one_hot(x_t, self.states).double()
         keep, stay = (expand(share, one) for share in self._shares(s, t))
@@ -99,11 +51,9 @@ class Touch(Kernel):
         return torch.cat((keep * known + even + (1.0 - stay) * mask, mask), -1)
 
     def matrix(self, schedule: Schedule, s: Level, t: Level) -> Matrix:
-        keep, _ = self._shares(s, t)
-        eye = torch.eye(self.states, dtype=torch.float64)
-        if not isinstance(keep, Tensor) or keep.ndim == 0:
-            return self.onward(eye, schedule, s, t)
-        return self.onward(eye.expand(len(keep), -1, -1), schedule, s, t)
+        keep = torch.as_tensor(self._shares(s, t)[0])
+        eye = torch.eye(self.states, dtype=torch.float64, device=keep.device)
+        return self.onward(eye.expand(*keep.shape, -1, -1), schedule, s, t)
 
     def generator(self, schedule: Schedule, t: Level) -> Matrix:
         """-κ'/κ of the untouched are touched; of them -υ'/υ are masked, the rest spread evenly."""
@@ -112,13 +62,12 @@ class Touch(Kernel):
         keep = torch.as_tensor(t.alpha**2, dtype=torch.float64)
         stay, slope = torch.func.jvp(self.unmasked, (keep,), (-touched * keep,))
         masked = -slope / stay
-        touched, masked = (rate.reshape(*rate.shape, 1, 1) for rate in (touched, masked))
-        eye = torch.eye(self.states, dtype=torch.float64)
-        even, to_mask, unmasked = torch.zeros(3, self.states, self.states, dtype=torch.float64)
+        touched, masked = touched[..., None, None], masked[..., None, None]
+        even, to_mask, unmasked = touched.new_zeros(3, self.states, self.states)
         even[: self.tokens, : self.tokens] = 1.0 / self.tokens
         if self.masks:
             to_mask[: self.tokens, -1] = 1.0
-        unmasked[: self.tokens] = eye[: self.tokens]
+        unmasked.diagonal()[: self.tokens] = 1.0
         return (touched - masked) * even + masked * to_mask - touched * unmasked
 
     def stationary(self) -> Float[Tensor, " state"]:
@@ -165,7 +114,7 @@ class MaskAndReplace(Touch):
         return self.states - 1
 
     def unmasked(self, keep: Number) -> Number:
-        return 1.0 - self.share * (1.0 - keep)
+        return keep + (1.0 - self.share) * (1.0 - keep)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,191 @@
+"""How probable a model finds data: bits per dimension, with a standard error, whatever the model.
+
+codec ── x_0 ──┬─ "bound"       the chain that is walked, decoded to the levels of the data
+               ├─ "continuous"  the chain of infinitely many steps, likewise
+               └─ "flow"        the probability-flow ODE, the data made continuous first
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from hush.codecs import Affine
+from hush.data import Source
+from hush.errors import UserError
+from hush.likelihoods import Binned, Density, Flow, Uniform, bound, continuous
+from hush.likelihoods.bound import Bound
+from hush.likelihoods.decoders import Decoder
+from hush.processes import GaussianProcess
+from hush.rng import Streams, derive
+from hush.samplers import grids
+from hush.schedules import Tabulated
+from hush.system import System
+
+Method = Literal["bound", "continuous", "flow"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over data with its standard error, in bits per dimension."""
+
+    bits: float
+    error: float
+    count: int
+    prior: float = 0.0
+    """What the noise at the end of the chain still shows of the data."""
+    profile: tuple[tuple[float, float], ...] = ()
+    """(time, bits spent by the step that begins there), from the noise down."""
+    data: float = 0.0
+    """What the data cost at the end of the walk."""
+
+    @classmethod
+    def of(cls, bits: Tensor, **terms: Any) -> "Estimate":
+        """From the bits per dimension of each record; the error of a single one is not known."""
+        error = (bits.var() / len(bits)).sqrt().item() if len(bits) > 1 else math.inf
+        return cls(bits.mean().item(), error, len(bits), **terms)
+
+    def __str__(self) -> str:
+        return f"{self.bits:.4f} ± {self.error:.4f}"
+
+
+@torch.no_grad()
+def likelihood(
+    system: System,
+    source: Source,
+    method: Method = "bound",
+    steps: int | None = None,
+    start: float | None = None,
+    draws: int = 16,
+    given_class: bool = True,
+    decoder: Decoder | None = None,
+    seed: int = 0,
+    batch: int = 256,
+) -> Estimate:
+    """Bits per dimension of the data under a system: -log2 p(x)/D, or an upper bound on it.
+
+    bound        on a grid of `steps`, by default every step of the chain
+    continuous   from the level σ/α = `start` on (an eighth of the levels' spacing), from `draws`
+                 noised states per record
+    flow         from σ/α = `start` on, with uniform dequantisation, which makes it a bound, too
+
+    The bounds are of the model that is sampled from, its beliefs held in range as there; the flow
+    is the network's own.
+    Data of levels have a probability; of continuous data it is the density in their own units, and
+    may be negative. `given_class` tells the model each record's class, as in sampling.
+
+    Raises:
+        UserError: the method does not fit the system.
+    """
+    _check(system, method)
+    decoder = decoder or _decoder(system)
+    denoiser = system.threshold(system.denoiser) if system.threshold else system.denoiser
+    nats, shares = [], []
+    for x_0, cond, rng in _batches(system, source, given_class, seed, batch):
+        if method == "flow":
+            nats.append(_flow(system, x_0, cond, rng, start))
+            continue
+        if method == "bound":
+            terms = bound(denoiser, x_0, _levels(system, steps), rng, cond, decoder)
+        else:
+            at = system.denoiser.process.schedule.at_ratio(_start(system, start)).time
+            terms = continuous(denoiser, x_0, rng, cond, decoder, at, draws)
+        nats.append(terms.total)
+        shares.append(terms)
+    return _estimate(system, torch.cat(nats).double(), shares)
+
+
+def _check(system: System, method: Method) -> None:
+    process = system.denoiser.process
+    if method == "flow" and not isinstance(process, GaussianProcess):
+        raise UserError("Tokens have no probability flow: use the bound.")
+    numbers, chain = isinstance(process, GaussianProcess), isinstance(process.schedule, Tabulated)
+    if method == "bound" and numbers and not chain:
+        raise UserError(f"{system.name} has no chain of steps: use method 'continuous' or 'flow'.")
+
+
+def _decoder(system: System) -> Decoder:
+    """The one that a system is trained with, or the bins of the data's levels."""
+    codec, own = system.codec, getattr(system.objective, "decoder", None)
+    if own is not None:
+        return own
+    return Binned(*codec.binned()) if isinstance(codec, Affine) and codec.levels else Density()
+
+
+def _levels(system: System, steps: int | None) -> list:
+    schedule = system.denoiser.process.schedule
+    if isinstance(schedule, Tabulated):
+        return grids.Chain(steps or schedule.steps)(schedule)
+    return grids.Uniform(steps or 1000)(schedule)
+
+
+def _start(system: System, start: float | None) -> float:
+    """σ/α at which a bound or a flow begins: where noise is far below the spacing of the data, and
+    in a chain not before its first step, for which alone the network was trained."""
+    if start is not None:
+        return start
+    codec, schedule = system.codec, system.denoiser.process.schedule
+    if (own := getattr(schedule, "start", None)) is not None:
+        return math.exp(schedule.level(own).log_ratio)
+    levels = isinstance(codec, Affine) and bool(codec.levels)
+    ratio = codec.binned()[0] / 8.0 if levels else 1e-3
+    if isinstance(schedule, Tabulated):
+        ratio = max(ratio, math.exp(schedule.level(1.0 / schedule.steps).log_ratio))
+    return ratio
+
+
+def _flow(
+    system: System, x_0: Tensor, cond: Tensor | None, rng: Streams, start: float | None
+) -> Tensor:
+    flow = Flow(start=_start(system, start))
+    if not system.codec.levels:
+        return -flow(system.denoiser, x_0, rng, cond)
+    x, log_weight = Uniform()(x_0, rng.next(), system.codec.binned()[0])
+    return -(flow(system.denoiser, x, rng, cond) + log_weight)
+
+
+def _batches(
+    system: System, source: Source, given_class: bool, seed: int, batch: int
+) -> Iterator[tuple[Tensor, Tensor | None, Streams]]:
+    """x_0, the condition and the streams of each record, its own whatever the batch."""
+    device = next(system.denoiser.parameters()).device
+    system.denoiser.eval()
+    for first in range(0, len(source), batch):
+        places = list(range(first, min(first + batch, len(source))))
+        record = {key: value.to(device) for key, value in source.read(places).items()}
+        data, cond, _ = system.task.example(record)
+        index = torch.tensor(places, device=device)
+        rng = Streams(derive(seed, "likelihood"), index)
+        yield system.codec.encode(data), cond if given_class else None, rng
+
+
+def _estimate(system: System, nats: Tensor, shares: list[Bound]) -> Estimate:
+    event = tuple(system.task.shape)
+    scale = math.prod(event) * math.log(2.0)
+    if isinstance(system.codec, Affine) and not system.codec.levels:
+        nats = nats - system.codec.log_det(event)
+    terms = {}
+    if shares:
+        prior, data = (
+            torch.cat(part).double().mean().item() / scale
+            for part in zip(*((terms.prior, terms.data) for terms in shares), strict=True)
+        )
+        spent = torch.cat([part.steps for part in shares], 1).double().mean(1) / scale
+        times = [level.time for level in shares[0].levels]
+        profile = tuple(zip(times, spent.tolist(), strict=False))
+        terms = {"prior": prior, "profile": profile, "data": data}
+    return Estimate.of(nats / scale, **terms)
+
+
+def histogram(train: Tensor, test: Tensor, levels: int) -> Estimate:
+    """What independent pixels cost, each with the histogram of its levels over the training data,
+    one count added to each level: what every model of levels has to beat."""
+    places = [(images.flatten(1) * (levels - 1)).round().long() for images in (train, test)]
+    counts = torch.nn.functional.one_hot(places[0], levels).sum(0).double() + 1.0
+    log_prob = (counts / counts.sum(-1, keepdim=True)).log2()
+    bits = -log_prob.unsqueeze(0).expand(len(test), -1, -1).gather(-1, places[1].unsqueeze(-1))
+    each = bits.squeeze(-1).mean(1)
+    return Estimate.of(each)
