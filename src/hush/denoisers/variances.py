@@ -76,7 +76,12 @@ class Interpolated(Variance):
         v = 0.5 * (head + 1.0)
         log_low, log_high = (expand(_log(value), x_t) for value in (floor, beta))
         step = (v * (log_high - log_low) + log_low).exp()
-        return (step - expand(small, x_t)).clamp(min=0.0) / expand(pull, x_t) ** 2
+        return _at_zero(step - expand(small, x_t), 0.0) / expand(pull, x_t) ** 2
+
+
+def _at_zero(value: Tensor, least: float) -> Tensor:
+    """Held to `least`, the gradient passing as if it were not: what fell too low can come back."""
+    return torch.where(value > least, value, least + value - value.detach())
 
 
 def _at_least(value: Number, least: float) -> Number:
@@ -157,5 +162,4 @@ class SecondMoment(Variance):
         alpha, sigma = expand(level.alpha, x_t), expand(level.sigma, x_t)
         noise = (x_t - alpha * mean) / sigma
         rest = torch.nn.functional.softplus(head) - noise**2
-        held = torch.where(rest > self.least, rest, self.least + rest - rest.detach())
-        return (sigma / alpha) ** 2 * held
+        return (sigma / alpha) ** 2 * _at_zero(rest, self.least)

@@ -22,7 +22,7 @@ def held_out_losses(
     u = (torch.arange(levels, dtype=torch.float64, device=device) + 0.5) / levels
     times = objective.times.quantile(process.schedule, u)
     count = max(len(source), levels)
-    sums = torch.zeros(levels, device=device)
+    sums = torch.zeros(levels, dtype=torch.float64, device=device)
     system.denoiser.eval()
     for start in range(0, count, batch):
         places = torch.arange(start, min(start + batch, count))
@@ -35,7 +35,7 @@ def held_out_losses(
         loss = objective.at(
             system.denoiser, system.codec.encode(data), times[level], rng.next(), cond, mask
         )
-        sums.index_add_(0, level, loss)
+        sums.index_add_(0, level, loss.double())
     seen = torch.bincount(torch.arange(count) % levels).tolist()
     return {
         round(time, 4): total / number

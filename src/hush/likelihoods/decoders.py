@@ -4,6 +4,7 @@ Tokens need none: their law is over the data. Numbers are either taken as they a
 as levels, each with the probability of its share of the line.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,6 +16,8 @@ from torch import Tensor
 from hush.distributions import Distribution, Gaussian
 
 Data = Float[Tensor, " batch *event"]
+NARROW = 1e-3  # of a bin, in standard deviations
+TAIL = -30.0  # in standard deviations
 
 
 class Decoder(ABC):
@@ -49,25 +52,40 @@ class Binned(Decoder):
     high: float = 1.0
 
     def __call__(self, law: Gaussian, x_0: Data) -> Float[Tensor, " batch"]:
-        deviation = law.spread.sqrt()
+        deviation = law.spread.clamp(min=1e-20).sqrt()  # of a point: all in its bin, no NaN
         upper = (x_0 - law.mean + 0.5 * self.spacing) / deviation
         lower = (x_0 - law.mean - 0.5 * self.spacing) / deviation
         edge = 0.5 * self.spacing
         log_mass = torch.where(
             x_0 < self.low + edge,
-            torch.special.log_ndtr(upper),
-            torch.where(x_0 > self.high - edge, torch.special.log_ndtr(-lower), _log(upper, lower)),
+            _log_cdf(upper),
+            torch.where(x_0 > self.high - edge, _log_cdf(-lower), _log(upper, lower)),
         )
         return log_mass.flatten(1).sum(1)
 
 
 def _log(upper: Data, lower: Data) -> Data:
-    """log(Φ(upper) - Φ(lower)) with both moved to the side where Φ is small: no digits cancel."""
+    """log(Φ(upper) - Φ(lower)) with both moved to the side where Φ is small: no digits cancel. Of a
+    narrow bin it is the density times the width, right to width²/24."""
     flip = upper + lower > 0.0
     high = torch.where(flip, -lower, upper)
     low = torch.where(flip, -upper, lower)
-    first, second = torch.special.log_ndtr(high), torch.special.log_ndtr(low)
-    return first + torch.log1p(-(second - first).exp())
+    first, second = _log_cdf(high), _log_cdf(low)
+    width = upper - lower
+    narrow = width < NARROW
+    # The branch that is not taken must stay finite for its gradient.
+    fall = torch.where(narrow, -1.0, second - first)
+    density = -0.125 * (upper + lower) ** 2 - 0.5 * math.log(math.tau) + width.log()
+    return torch.where(narrow, density, first + torch.log(-torch.expm1(fall)))
+
+
+def _log_cdf(x: Data) -> Data:
+    """log Φ(x). Far out, where the gradient of torch's own loses its digits, by the series
+    -x²/2 - log(-x√2π) + log(1 - x^-2 + 3 x^-4 - 15 x^-6), right to 1e-9."""
+    far = x < TAIL
+    out = torch.where(far, x.clamp(min=-1e15), TAIL)
+    series = torch.log1p(-(out**-2) + 3.0 * out**-4 - 15.0 * out**-6) - (-out * math.tau**0.5).log()
+    return torch.where(far, series - 0.5 * out**2, torch.special.log_ndtr(torch.where(far, 0.0, x)))
 
 
 @dataclass(frozen=True)
