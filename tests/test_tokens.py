@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from hush.codecs import Levels
 from hush.denoisers import CategoricalDenoiser
 from hush.distributions import Categorical, kl
+from hush.errors import UserError
 from hush.likelihoods.bound import bound, step
 from hush.likelihoods.continuous import continuous
 from hush.networks import Backbone
@@ -22,7 +24,7 @@ from hush.processes.kernels import (
     Uniform,
 )
 from hush.rng import Streams
-from hush.samplers import Ancestral, Jumps, RePaint, walk
+from hush.samplers import Ancestral, Jumps, Multistep, RePaint, walk
 from hush.samplers.grids import Chain
 from hush.samplers.grids import Uniform as Even
 from hush.schedules import Rectified, Tabulated, absorbing_betas
@@ -416,3 +418,15 @@ def test_d3pms_loss_is_its_bound_on_average(kernel):
     drawn = (whole.steps.sum(0) + whole.data) / 4.0
     error = (loss.var() / 6000 + drawn.var() / 2000) ** 0.5
     assert abs(loss.mean() - drawn.mean()) < 4.0 * error
+
+
+def test_a_sampler_of_numbers_refuses_tokens_in_words():
+    system = d3pm((1, 2, 2), levels=3, backbone=DIT, kernel="uniform", chain=25)
+    with pytest.raises(UserError, match="walks numbers"):
+        system.sample(2, sampler=Multistep(), seed=0)
+
+
+def test_a_mask_is_shown_as_grey():
+    codec = Levels(3)
+    shown = codec.decode(torch.tensor([[0, 1, 2, 3]]))
+    assert shown.tolist() == [[0.0, 0.5, 1.0, 0.5]]

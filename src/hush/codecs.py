@@ -114,7 +114,8 @@ class Standard(Affine):
 
 
 class Levels(Codec):
-    """Data of `count` evenly spaced values between 0 and 1 to tokens 0 … count - 1."""
+    """Data of `count` evenly spaced values between 0 and 1 to tokens 0 … count - 1. Halfway through
+    a walk tokens may be masked: that is shown as grey."""
 
     def __init__(self, count: int = 256) -> None:
         super().__init__()
@@ -136,7 +137,7 @@ class Levels(Codec):
         return (data.double() * (self.levels - 1)).round().long()
 
     def decode(self, x_0: Int64[Tensor, " batch *event"]) -> Batch:
-        return (x_0.double() / (self.levels - 1)).float()
+        return torch.where(x_0 < self.levels, x_0.double() / (self.levels - 1), 0.5).float()
 
     def log_det(self, event: tuple[int, ...]) -> float:
         return 0.0  # a probability of tokens is one of the data

@@ -140,7 +140,8 @@ def _trace(
     frames = {}
     for step, state in enumerate(states):
         if step in kept:
-            # The state is scaled to the variance of data, so that noise stays visible.
-            scale = (state.t.alpha**2 + state.t.sigma**2) ** -0.5
-            frames[step] = system.codec.decode(state.x * scale).cpu()
+            x = state.x
+            if x.is_floating_point():  # scaled to the variance of data, so that noise stays visible
+                x = x * (state.t.alpha**2 + state.t.sigma**2) ** -0.5
+            frames[step] = system.codec.decode(x).cpu()
     save(strip([frames[step] for step in kept]), out / "trace.png")

@@ -22,6 +22,8 @@ class Ancestral(Sampler):
     eta: float = 1.0
     settle: bool = False
 
+    tokens: ClassVar[bool] = True
+
     cite: ClassVar[str] = (
         "Ho, Jain, Abbeel 2020, Denoising diffusion probabilistic models; "
         "Song, Meng, Ermon 2021, Denoising diffusion implicit models"

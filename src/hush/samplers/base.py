@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from hush.denoisers import Denoiser
+from hush.errors import UserError
 from hush.rng import Streams
 from hush.schedules import Level
 
@@ -44,6 +45,8 @@ class Sampler(ABC):
     """
 
     order: ClassVar[int] = 1
+    tokens: ClassVar[bool] = False
+    """Whether it can walk tokens: whether it asks no more than to draw from a law."""
 
     @property
     def claims(self) -> int:
@@ -73,6 +76,7 @@ def walk(
     """
     steps = len(levels) - 1
     state = x if isinstance(x, State) else State(x, levels[0], rng, left=steps, steps=steps)
+    _must_suit(sampler, state.x)
     yield state
     for s in levels[1:]:
         if s.time > state.t.time:
@@ -81,3 +85,12 @@ def walk(
         else:
             state = sampler.step(denoiser, state, s, cond)
         yield state
+
+
+def _must_suit(sampler: Sampler, x: Tensor | dict[str, Tensor]) -> None:
+    tokens = isinstance(x, Tensor) and not x.is_floating_point()
+    if tokens and not sampler.tokens:
+        raise UserError(
+            f"{type(sampler).__name__} walks numbers, and these states are tokens: use Ancestral() "
+            "(by name: ancestral), or what the system brings."
+        )

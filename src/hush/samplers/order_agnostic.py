@@ -28,6 +28,7 @@ class OrderAgnostic(Sampler):
     `Absorbing`. Hoogeboom et al. 2022, "Autoregressive diffusion models".
     """
 
+    tokens: ClassVar[bool] = True
     cite: ClassVar[str] = (
         "Hoogeboom, Gritsenko, Bastings, Poole, van den Berg, Salimans 2022, Autoregressive "
         "diffusion models"

@@ -34,6 +34,11 @@ class RePaint(Sampler):
     )
 
     @property
+    def tokens(self) -> bool:
+        """As the inner sampler."""
+        return self.sampler.tokens
+
+    @property
     def order(self) -> int:
         """The inner sampler's."""
         return self.sampler.order
