@@ -12,13 +12,15 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
 import hush
 from hush.data import Source, digits, grid, save, split
-from hush.evaluation import Estimate, histogram, judge, likelihood
+from hush.evaluation import Estimate, fit_classifier, histogram, judge, likelihood
 from hush.evaluation.likelihood import Method
 from hush.networks import Backbone
 from hush.system import System
@@ -41,19 +43,19 @@ FEW = (10, 25, 50)  # steps of the chain for which variances are compared
 Made = Callable[[Source], System]
 s = hush.systems
 SYSTEMS: dict[str, tuple[Made, Method, int | None]] = {  # how it is made, measured, and walked
-    "ddpm": (lambda d: s.ddpm(d.shape, backbone=SMALL), "bound", None),
+    "ddpm": (lambda d: s.ddpm(d.shape, backbone=SMALL), "bound", 100),
     "improved_ddpm, β̃": (lambda d: _improved(d, variance="small"), "bound", None),
     "improved_ddpm": (lambda d: _improved(d), "bound", None),
     "improved_ddpm, L_vlb": (lambda d: _improved(d, loss="bound"), "bound", None),
-    "score_sde": (lambda d: s.score_sde(d.shape, backbone=SMALL), "continuous", 200),
-    "scoreflow": (lambda d: s.scoreflow(d.shape, backbone=SMALL), "continuous", 200),
-    "vdm": (lambda d: s.vdm(d.shape, backbone=SMALL, levels=d.levels), "continuous", None),
+    "score_sde": (lambda d: s.score_sde(d.shape, backbone=SMALL), "continuous", 100),
+    "scoreflow": (lambda d: s.scoreflow(d.shape, backbone=SMALL), "continuous", 100),
+    "vdm": (lambda d: s.vdm(d.shape, backbone=SMALL, levels=d.levels), "continuous", 100),
     "energy": (lambda d: s.energy(d.shape, backbone=SMALL), "continuous", None),
     "ncsn": (lambda d: s.ncsn(d.shape, backbone=SMALL), "continuous", None),
-    "d3pm, uniform": (lambda d: _tokens(d, "uniform"), "bound", 200),
-    "d3pm, absorbing": (lambda d: _tokens(d, "absorbing"), "bound", 200),
-    "d3pm, mask and replace": (lambda d: _tokens(d, "mask_and_replace"), "bound", 200),
-    "d3pm, gaussian": (lambda d: _tokens(d, "gaussian"), "bound", 200),
+    "d3pm, uniform": (lambda d: _tokens(d, "uniform"), "bound", 100),
+    "d3pm, absorbing": (lambda d: _tokens(d, "absorbing"), "bound", 100),
+    "d3pm, mask and replace": (lambda d: _tokens(d, "mask_and_replace"), "bound", 100),
+    "d3pm, gaussian": (lambda d: _tokens(d, "gaussian"), "bound", 100),
     "ardm": (lambda d: s.ardm(d.shape, backbone=SMALL, levels=d.levels), "bound", None),
 }
 
@@ -81,7 +83,8 @@ def main() -> None:
     if given.only:
         return
     models = {name: trained(name, data, given.folder, given.steps) for name in SYSTEMS}
-    lines = [*systems(models, train, test, given.folder), "", *variances(models, train, test)]
+    lines = variances(models, train, test)
+    lines = [*systems(train, test, given.folder, given.steps), "", *lines]
     results = Path(__file__).parent / "results" / "likelihood.md"
     results.write_text("\n".join(lines) + "\n")
     print(results.read_text())
@@ -103,33 +106,45 @@ def _finished(out: Path, steps: int) -> bool:
     return (out / "state" / f"{steps:09d}").exists()
 
 
-def systems(models: dict[str, System], train: Source, test: Source, folder: Path) -> list[str]:
-    """Bits per dimension and the judgement of samples, of every system."""
+def systems(train: Source, test: Source, folder: Path, steps: int) -> list[str]:
+    """Bits per dimension and the judgement of samples, of every system, two at a time."""
     seen, unseen = (part.read(range(len(part))) for part in (train, test))
     baseline = histogram(seen["image"], unseen["image"], test.levels)
     rows = [f"| independent pixels | {_words(baseline)} | a histogram of each | | | |"]
     pictures = []
-    for name, model in models.items():
-        _, method, steps = SYSTEMS[name]
-        bits = likelihood(model, test, method)
-        flow = likelihood(model, test, "flow") if method == "continuous" else None
-        model = replace(model, grid=replace(model.grid, steps=steps)) if steps else model
-        samples = model.sample(COUNT, seed=0)
-        report = judge(
-            samples, None, seen["image"], seen["label"], unseen["image"], unseen["label"], 10, 17
-        )
-        rows.append(
-            f"| {name} | {_words(bits)} | {method} | {_words(flow) if flow else ''} | "
-            f"{report.ratio:.2f} | {100 * report.real_or_fake:.0f} % |"
-        )
-        print(rows[-1], flush=True)
-        pictures.append(samples[:16])
+    with get_context("spawn").Pool(2) as pool:
+        for row, drawn in pool.imap(partial(measured, folder=folder, steps=steps), SYSTEMS):
+            rows.append(row)
+            pictures.append(drawn)
+            print(row, flush=True)
     save(grid(torch.cat(pictures), 16), folder / "samples.png", overwrite=True)
     return [
         "| system | bits per dimension | how | by the flow | distance / floor | real or fake |",
         "|---|---|---|---|---|---|",
         *rows,
     ]
+
+
+def measured(name: str, folder: Path, steps: int) -> tuple[str, torch.Tensor]:
+    """One row of the table, and the first of the samples."""
+    torch.set_num_threads(1)
+    data = digits()
+    train, test = split(data, RECIPE["held_out"], seed=0)
+    seen, unseen = (part.read(range(len(part))) for part in (train, test))
+    model = trained(name, data, folder, steps)
+    _, method, walked = SYSTEMS[name]
+    bits = likelihood(model, test, method)
+    flow = likelihood(model, test, "flow") if method == "continuous" else None
+    model = replace(model, grid=replace(model.grid, steps=walked)) if walked else model
+    samples = model.sample(COUNT, seed=0)
+    eye = fit_classifier(seen["image"], seen["label"], 10, seed=0)
+    parts = (seen["image"], seen["label"], unseen["image"], unseen["label"])
+    report = judge(samples, None, *parts, 10, data.levels, classifier=eye)
+    row = (
+        f"| {name} | {_words(bits)} | {method} | {_words(flow) if flow else ''} | "
+        f"{report.ratio:.2f} | {100 * report.real_or_fake:.0f} % |"
+    )
+    return row, samples[:16]
 
 
 def variances(models: dict[str, System], train: Source, test: Source) -> list[str]:
