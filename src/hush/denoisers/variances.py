@@ -93,6 +93,23 @@ def _log(value: Number) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Share(Variance):
+    """sigmoid(head) of `Unit`'s variance, so between the two fixed choices for steps of any length.
+
+    `Interpolated` says almost nothing of long steps: over one of many β and β̃ are nearly the same,
+    and a little off between them is a lot off in Var[x_0]. Taught by `objectives.Surprise`.
+    """
+
+    heads: int = 1
+
+    def __call__(
+        self, schedule: Schedule, level: Level, x_t: State, mean: State, head: State | None
+    ) -> Number:
+        unit = level.sigma**2 / (level.alpha**2 + level.sigma**2)
+        return expand(unit, x_t) * head.sigmoid()
+
+
+@dataclass(frozen=True)
 class Analytic(Variance):
     """One measured variance per noise level, the best there is for a given mean: `shares` of
     `Unit`'s variance at the `times` (increasing), straight lines between. `likelihoods.analytic`

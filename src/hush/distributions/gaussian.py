@@ -97,7 +97,11 @@ class Gaussian(Distribution):
         return replace(self, mean=self.mean.detach())
 
     def blurred_like(self, other: "Gaussian") -> "Gaussian":
-        return replace(self, variance=other.variance) if self.is_point else self
+        if self.is_point:
+            return replace(self, variance=other.variance)
+        if not isinstance(self.variance, Tensor):
+            return self
+        return replace(self, variance=torch.where(self.variance > 0.0, self.variance, other.spread))
 
     def clean(self) -> "Gaussian":
         """All the mass at the mean: the last step of a walk adds no noise."""

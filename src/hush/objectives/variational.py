@@ -51,7 +51,7 @@ class Variational(Objective):
         clean = process.schedule.level(torch.zeros_like(level.time))
         law = process.reverse(belief, x_t, clean, level).blurred_like(process.seen(x_t, level))
         data = -self.decoder(law, x_0)
-        return torch.where(first, data, middle) * (count / _elements(x_0))
+        return torch.where(first, data, middle) * (count / elements(x_0))
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _steps(schedule: Schedule, otherwise: int) -> int:
     return schedule.steps if isinstance(schedule, Tabulated) else otherwise
 
 
-def _elements(x_0: Any) -> int:
+def elements(x_0: Any) -> int:
     """How many numbers a sample has."""
     parts = x_0.values() if isinstance(x_0, dict) else (x_0,)
     return sum(part[0].numel() for part in parts)
