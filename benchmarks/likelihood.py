@@ -46,7 +46,6 @@ SYSTEMS: dict[str, tuple[Made, Method, int | None]] = {  # how it is made, measu
     "ddpm": (lambda d: s.ddpm(d.shape, backbone=SMALL), "bound", 100),
     "improved_ddpm, β̃": (lambda d: _improved(d, variance="small"), "bound", None),
     "improved_ddpm": (lambda d: _improved(d), "bound", None),
-    "improved_ddpm, share": (lambda d: _improved(d, variance="share"), "bound", None),
     "improved_ddpm, L_vlb": (lambda d: _improved(d, loss="bound"), "bound", None),
     "score_sde": (lambda d: s.score_sde(d.shape, backbone=SMALL), "continuous", 100),
     "scoreflow": (lambda d: s.scoreflow(d.shape, backbone=SMALL), "continuous", 100),
@@ -158,8 +157,7 @@ def variances(models: dict[str, System], train: Source, test: Source) -> list[st
         "analytic_dpm (score)": retold(mean, train, "score"),
         "improved_ddpm, β̃": models["improved_ddpm, β̃"],
         "improved_ddpm, β": _with(models["improved_ddpm, β̃"], hush.denoisers.variances.Unit()),
-        "improved_ddpm, learned (v of Nichol and Dhariwal)": models["improved_ddpm"],
-        "improved_ddpm, learned (share of σ²)": models["improved_ddpm, share"],
+        "improved_ddpm, learned": models["improved_ddpm"],
     }
     rows = []
     for name, model in told.items():

@@ -8,6 +8,7 @@ from hush.denoisers import GaussianDenoiser
 from hush.denoisers.conservative import Conservative
 from hush.denoisers.parameterisations import EDM as Preconditioned
 from hush.denoisers.parameterisations import Noise, V, Velocity
+from hush.likelihoods import continuous
 from hush.networks import DiT, Labels, UNet
 from hush.networks.energy import Gradient
 from hush.objectives import Denoising
@@ -243,3 +244,15 @@ def test_a_trained_energy_samples_its_data(learned):
     nearest = torch.cdist(x, mixture.means).argmin(1)
     shares = torch.bincount(nearest, minlength=3) / len(x)
     torch.testing.assert_close(shares.double(), mixture.weights, rtol=0, atol=0.06)
+
+
+def test_a_trained_energy_bounds_the_likelihood_of_its_data(learned):
+    """Above the entropy, and by little: like any other belief, gradients or none."""
+    denoiser, mixture = learned
+    x_0 = mixture.sample(Streams.of(9, 1500))
+    with torch.no_grad():
+        terms = continuous(denoiser, x_0.float(), Streams.of(10, 1500), start=1e-2, draws=16)
+    gap = terms.total.double() + mixture.log_prob(x_0)
+    error = gap.std() / 1500**0.5
+    assert gap.mean() > -3 * error
+    assert gap.mean() < 0.3

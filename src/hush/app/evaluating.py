@@ -1,11 +1,13 @@
 """`hush evaluate`: how probable data are to a run, beside what they are to be read against."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from hush.app.training import given
+from hush.data import PictureOptions
 from hush.errors import UserError
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from hush.evaluation import Estimate
     from hush.system import System
 
+CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
 Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 Real = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
 
@@ -47,6 +50,7 @@ class Options:
     """Take the last weights instead of their average."""
     threads: Whole = None
     """Processor threads; by default all cores."""
+    pictures: PictureOptions = field(default_factory=PictureOptions)
 
 
 def evaluate(arguments: list[str]) -> None:
@@ -56,13 +60,11 @@ def evaluate(arguments: list[str]) -> None:
     from hush.data import open_source
     from hush.systems.index import load
 
-    options = tyro.cli(
-        Options, args=arguments, prog="hush evaluate", config=(tyro.conf.FlagCreatePairsOff,)
-    )
+    options = tyro.cli(Options, args=arguments, prog="hush evaluate", config=CONFIG)
     if options.threads:
         torch.set_num_threads(options.threads)
     system = load(options.run, average=not options.last)
-    source = open_source(options.data)
+    source = open_source(options.data, **given(options.pictures))
     if tuple(source.shape) != tuple(system.task.shape):
         raise UserError(
             f"{options.data} has pictures of shape {tuple(source.shape)}, the run is of "

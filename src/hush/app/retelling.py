@@ -1,13 +1,16 @@
 """`hush retell`: a trained run once more, with the best variances for its reverse steps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from hush.app.training import given
+from hush.data import PictureOptions
 from hush.errors import UserError
 
+CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
 Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 
 
@@ -34,6 +37,7 @@ class Options:
     """Of the noise."""
     threads: Whole = None
     """Processor threads; by default all cores."""
+    pictures: PictureOptions = field(default_factory=PictureOptions)
 
 
 def retell(arguments: list[str]) -> None:
@@ -45,14 +49,12 @@ def retell(arguments: list[str]) -> None:
     from hush.systems.index import load
     from hush.training.checkpoint import Run, jsonable, stored
 
-    options = tyro.cli(
-        Options, args=arguments, prog="hush retell", config=(tyro.conf.FlagCreatePairsOff,)
-    )
+    options = tyro.cli(Options, args=arguments, prog="hush retell", config=CONFIG)
     if options.threads:
         torch.set_num_threads(options.threads)
     record = Run(options.run).record
     recipe = record.get("recipe", {})
-    source = open_source(options.data)
+    source = open_source(options.data, **given(options.pictures))
     if recipe.get("held_out"):
         source, _ = split(source, recipe["held_out"], seed=recipe["seed"])
     made = retold(

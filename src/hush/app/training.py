@@ -33,7 +33,7 @@ def train(arguments: list[str]) -> None:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    source = open_source(options.data, **_given(options.pictures))
+    source = open_source(options.data, **given(options.pictures))
     print(f"{options.data}: {source.summary()}", file=sys.stderr)
     settings = {
         key: getattr(options, key)
@@ -74,7 +74,7 @@ def _overview() -> str:
     )
 
 
-def _given(options: Any) -> dict[str, Any]:
+def given(options: Any) -> dict[str, Any]:
     """The fields that were set, as keywords: a source refuses only what was asked of it."""
     blank = type(options)()
     return {key: value for key, value in asdict(options).items() if value != getattr(blank, key)}

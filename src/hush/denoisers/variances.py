@@ -56,6 +56,7 @@ class Unit(Variance):
 class Interpolated(Variance):
     """Between the two fixed choices, as the network says: the step t → t - 1 of the chain has
     variance exp(v log β_t + (1 - v) log β̃_t), v = (head + 1)/2, with β̃_2 in place of β̃_1 = 0.
+    Where that is below β̃_t the belief is a point.
 
     Nichol and Dhariwal 2021, "Improved denoising diffusion probabilistic models", eq. 15. Longer
     steps follow from the Var[x_0] that this means, and not from their own β and β̃.
@@ -90,23 +91,6 @@ def _at_least(value: Number, least: float) -> Number:
 
 def _log(value: Number) -> Tensor:
     return torch.as_tensor(value, dtype=torch.float64).log()
-
-
-@dataclass(frozen=True)
-class Share(Variance):
-    """sigmoid(head) of `Unit`'s variance, so between the two fixed choices for steps of any length.
-
-    `Interpolated` says almost nothing of long steps: over one of many β and β̃ are nearly the same,
-    and a little off between them is a lot off in Var[x_0]. Taught by `objectives.Surprise`.
-    """
-
-    heads: int = 1
-
-    def __call__(
-        self, schedule: Schedule, level: Level, x_t: State, mean: State, head: State | None
-    ) -> Number:
-        unit = level.sigma**2 / (level.alpha**2 + level.sigma**2)
-        return expand(unit, x_t) * head.sigmoid()
 
 
 @dataclass(frozen=True)

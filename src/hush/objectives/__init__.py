@@ -9,7 +9,6 @@ from hush.objectives.learned_bound import LearnedBound
 from hush.objectives.order_agnostic import OrderAgnostic, order_losses, random_order
 from hush.objectives.score_matching import SlicedScoreMatching
 from hush.objectives.spread import Spread
-from hush.objectives.surprise import Surprise
 from hush.objectives.variational import Hybrid, Variational
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "OrderAgnostic",
     "SlicedScoreMatching",
     "Spread",
-    "Surprise",
     "Variational",
     "order_losses",
     "random_order",

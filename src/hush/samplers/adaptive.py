@@ -5,7 +5,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float64
-from scipy.integrate import RK23, RK45
 from torch import Tensor
 
 from hush.denoisers import Denoiser
@@ -141,6 +140,8 @@ class Adaptive(Sampler):
 
     def _try(self, flow: _Flow, at: _Walkers, end: Each) -> _Walkers:
         """One attempt each: farther on where the error is small enough, and the next length."""
+        from scipy.integrate import RK45  # heavy: imported by the walk that needs it
+
         left = at.tau - end
         length = at.length.minimum(left)
         slopes = _stages(flow, at, length, RK45)
@@ -160,6 +161,8 @@ class Adaptive(Sampler):
 
     def _land(self, flow: _Flow, walkers: _Walkers) -> _Walkers:
         """All of them on the data."""
+        from scipy.integrate import RK23
+
         while len(aloft := (walkers.tau > 0.0).nonzero().squeeze(1)):
             here, part = walkers[aloft], flow.of(aloft)
             here = self._reach(part, here, _LANDING * here.tau)

@@ -5,11 +5,11 @@ from typing import Literal
 from hush.codecs import Range
 from hush.denoisers import GaussianDenoiser
 from hush.denoisers.parameterisations import Noise, V
-from hush.denoisers.variances import Interpolated, Share, Unit, Zero
+from hush.denoisers.variances import Interpolated, Unit, Zero
 from hush.guidance import Clip
 from hush.likelihoods.decoders import Binned, Decoder, Density
 from hush.networks import Backbone
-from hush.objectives import Denoising, Hybrid, Objective, Surprise, Variational
+from hush.objectives import Denoising, Hybrid, Objective, Variational
 from hush.objectives.times import LossAware
 from hush.objectives.weights import Simple, SNRPlusOne
 from hush.processes import GaussianProcess
@@ -19,7 +19,7 @@ from hush.schedules import Tabulated
 from hush.system import Recipe, System, cited
 from hush.tasks import Generate
 
-VARIANCES = {"learned": Interpolated(), "share": Share(), "small": Zero(), "large": Unit()}
+VARIANCES = {"learned": Interpolated(), "small": Zero(), "large": Unit()}
 
 
 @cited(
@@ -33,7 +33,7 @@ def improved_ddpm(
     levels: int | None = 256,
     chain: int = 4000,
     predict: Literal["noise", "v"] = "noise",
-    variance: Literal["learned", "share", "small", "large"] = "learned",
+    variance: Literal["learned", "small", "large"] = "learned",
     loss: Literal["hybrid", "bound"] = "hybrid",
     clip: bool = True,
     recipe: Recipe = Recipe(steps=500_000, batch=128, learning_rate=1e-4, warmup=0, ema=0.9999),
@@ -50,8 +50,7 @@ def improved_ddpm(
         levels: how many levels the data have, None if they are continuous.
         chain: T, steps of the chain.
         predict: what the network says: the noise, or v = α ε - σ x_0 with its own loss.
-        variance: of a reverse step: learned, or one of the fixed β̃ (small) and β (large). "share"
-            learns that of x_0 instead, which serves long steps better than the paper's v does.
+        variance: of a reverse step: learned, or one of the fixed β̃ (small) and β (large).
         loss: hybrid, or the bound alone, its steps drawn as their losses are large.
         clip: hold x̂_0 to the data's range while sampling.
         recipe: how it is trained.
@@ -76,8 +75,6 @@ def _objective(predict: str, variance: str, loss: str, decoder: Decoder, chain: 
     if loss == "bound":
         return Variational(decoder, times=LossAware(chain))
     simple = Denoising(SNRPlusOne() if predict == "v" else Simple())
-    if variance == "share":
-        return Hybrid(simple, Surprise(only_variance=True), 0.01)
     if variance != "learned":
         return simple
     return Hybrid(simple, Variational(decoder, only_variance=True))
