@@ -1,6 +1,7 @@
 """The loop, the averaged weights and the run folder: what is stopped goes on, nothing is lost."""
 
 import errno
+import inspect
 import json
 from dataclasses import replace
 
@@ -44,7 +45,10 @@ def source():
 
 def tiny(name="ddpm", **kwargs):
     torch.manual_seed(3)
-    return getattr(systems, name)((1, 8, 8), ("0", "1", "2"), TINY, **kwargs)
+    system = getattr(systems, name)
+    if "levels" in inspect.signature(system).parameters:
+        kwargs = {"levels": 17, **kwargs}
+    return system((1, 8, 8), ("0", "1", "2"), TINY, **kwargs)
 
 
 def weights(path):
