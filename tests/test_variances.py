@@ -358,3 +358,12 @@ def test_only_the_head_beside_a_network_learns():
     assert head.training
     assert not base.training
     assert all(p.requires_grad for p in head.parameters())
+
+
+def test_only_elements_that_are_points_take_another_laws_noise():
+    law = Gaussian(X, torch.tensor([[0.0, 0.3]] * 3, dtype=torch.float64))
+    blurred = law.blurred_like(Gaussian(X, 0.1))
+    wanted = torch.tensor([[0.1, 0.3]] * 3, dtype=torch.float64)
+    torch.testing.assert_close(blurred.spread, wanted)
+    assert Gaussian(X).blurred_like(law).variance is law.variance
+    assert Gaussian(X, 0.2).blurred_like(law).variance == 0.2

@@ -48,7 +48,7 @@ class Distribution(ABC):
         return False
 
     def blurred_like(self, other: "Distribution") -> "Distribution":
-        """The law, with the noise of `other` where all its own mass is at a point."""
+        """The law, with the noise of `other` for each element whose own mass is all at a point."""
         return self
 
     def clean(self) -> "Distribution":

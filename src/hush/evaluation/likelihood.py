@@ -187,5 +187,4 @@ def histogram(train: Tensor, test: Tensor, levels: int) -> Estimate:
     counts = torch.nn.functional.one_hot(places[0], levels).sum(0).double() + 1.0
     log_prob = (counts / counts.sum(-1, keepdim=True)).log2()
     bits = -log_prob.unsqueeze(0).expand(len(test), -1, -1).gather(-1, places[1].unsqueeze(-1))
-    each = bits.squeeze(-1).mean(1)
-    return Estimate.of(each)
+    return Estimate.of(bits.squeeze(-1).mean(1))

@@ -90,7 +90,8 @@ def retold(
     rng = Streams.of(derive(seed, "retold"), len(data), device=device)
     grid = Chain(min(levels, schedule.steps))(schedule)
     denoiser = system.denoiser.eval()
-    found = analytic(denoiser, system.codec.encode(data), grid, rng, cond, by)
+    walked = system.threshold(denoiser) if system.threshold else denoiser  # as it is sampled from
+    found = analytic(walked, system.codec.encode(data), grid, rng, cond, by)
     made = analytic_dpm(
         tuple(system.task.shape),
         tuple(system.task.classes),
