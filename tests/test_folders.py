@@ -1,8 +1,10 @@
 """Folders of pictures, as people have them: lazy, ordered, labelled, and full of broken files."""
 
 import contextlib
+import errno
 import io
 import os
+import time
 
 import numpy as np
 import pytest
@@ -11,9 +13,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pictures import noise, only, planes, refused, write
-from PIL import Image
+from PIL import Image, ImageFile
 
 import hush.data as data
+from hush.errors import UserError
 
 
 def test_construction_decodes_nothing(tmp_path, monkeypatch):
@@ -201,6 +204,46 @@ def contents():
 
 
 CONTENTS = list(contents())
+
+
+@pytest.mark.parametrize("trouble", [MemoryError(), OSError(errno.EIO, "Input/output error")])
+def test_troubles_of_the_machine_are_no_broken_pictures(tmp_path, monkeypatch, trouble):
+    for name in "ab":
+        write(tmp_path / f"{name}.png", noise(4, 4))
+    source = data.images(tmp_path, skip_broken=True)
+
+    def load(self):
+        raise trouble
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
+    with pytest.raises(UserError) as caught:
+        source.read([0])
+    assert not isinstance(caught.value, data.BrokenPicture)
+    assert "a.png cannot be read just now" in str(caught.value)
+    assert not source.broken
+
+
+def test_of_large_pictures_one_at_a_time_is_decoded(tmp_path, monkeypatch):
+    for i in range(8):
+        write(tmp_path / f"{i}.png", noise(40, 40, seed=i))
+    source = data.images(tmp_path)
+    monkeypatch.setattr(data.encoded, "WORKERS", 4)
+    at_once, most, load = [], [], ImageFile.ImageFile.load
+
+    def slow(self):
+        at_once.append(self)
+        most.append(len(at_once))
+        time.sleep(0.01)
+        at_once.pop()
+        return load(self)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", slow)
+    source.read(range(8))
+    assert max(most) > 1
+    most.clear()
+    monkeypatch.setattr(data.decode, "_LARGE", 40 * 40 - 1)
+    source.read(range(8))
+    assert max(most) == 1
 
 
 def test_folders_without_pictures_say_what_is_there(tmp_path):

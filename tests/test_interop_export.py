@@ -16,7 +16,8 @@ from hush.denoisers.variances import Unit
 from hush.errors import UserError
 from hush.interop.diffusers import export_pipeline, load_pipeline
 from hush.networks import Backbone
-from hush.training.checkpoint import Run, jsonable, stored
+from hush.training.run import Run, jsonable
+from hush.training.stored import snapshot, stored
 
 diffusers = pytest.importorskip("diffusers")
 from pipelines import COUNT, FOLLOWS, SHAPE, ours, stirred, theirs  # noqa: E402
@@ -158,7 +159,7 @@ def test_the_command_writes_a_run(tmp_path, capsys):
     system, out = plain(classes=("cat", "dog")), tmp_path / "out"
     run = Run(tmp_path / "run")
     run.claim({"name": "ddpm", "arguments": jsonable(system.arguments)})
-    save_file(stored(system.denoiser, system.codec), run.path / "ema.safetensors")
+    save_file(snapshot(stored(system.denoiser, system.codec)), run.path / "ema.safetensors")
     with pytest.raises(UserError, match="--class"):
         export([str(run.path), "--out", str(out)])
     words = ["--to", "diffusers", "--out", out, "--class", "dog", "--scheduler", "ddim"]

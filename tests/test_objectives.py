@@ -1,6 +1,8 @@
 """Objectives: every weight is the error it is named after; times follow their laws."""
 
+import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from torch import nn
 
 from hush.denoisers import Denoiser
 from hush.distributions import Gaussian
+from hush.errors import UserError
 from hush.objectives import Denoising
 from hush.objectives.times import LogNormal, LogSNR, LossAware, Stratified, Uniform
 from hush.objectives.weights import (
@@ -202,21 +205,51 @@ def test_log_normal_is_a_normal_law_of_the_log_ratio(schedule):
 
 
 @pytest.mark.parametrize("law", [Uniform(), LogNormal()], ids=repr)
-def test_stratified_times_fall_once_into_each_share_of_the_law(law):
-    schedule, count = Cosine(), 64
-    times = Stratified(law)(schedule, Streams.of(5, count)).sort().values
-    edges = torch.arange(1, count, dtype=torch.float64) / count
-    edges = law.quantile(schedule, edges)
-    assert ((times[:-1] <= edges) & (edges <= times[1:])).all()
+@pytest.mark.parametrize("parts", [1, 2, 16, 64])
+@pytest.mark.parametrize("start", [0, 64, 2**33])
+def test_stratified_times_fall_once_into_each_share_of_the_law(law, parts, start):
+    """Those of each group, and of each aligned half, quarter … of one."""
+    schedule = Cosine()
+    times = Stratified(law, parts)(schedule, Streams.of(5, 128, start))
+    for count in (2**k for k in range(parts.bit_length())):
+        edges = torch.arange(1, count, dtype=torch.float64) / count
+        edges = law.quantile(schedule, edges)
+        for group in times.split(count):
+            ordered = group.sort().values
+            assert ((ordered[:-1] <= edges) & (edges <= ordered[1:])).all()
 
 
-def test_stratified_losses_vary_less():
-    schedule, count = Cosine(), 64
+def test_a_stratified_time_is_its_samples_own():
+    schedule, rng = Cosine(), Streams.of(5, 200, start=30)
+    whole = Stratified()(schedule, rng)
+    alone = [Stratified()(schedule, rng[i : i + 1]) for i in range(200)]
+    assert torch.equal(torch.cat(alone), whole)
+    mixed = torch.randperm(200, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(Stratified()(schedule, replace(rng, index=rng.index[mixed])), whole[mixed])
+
+
+def test_each_stratified_time_follows_the_law_by_itself():
+    """Sample 37 of a group, over many groups, which know nothing of each other."""
+    index = 64 * torch.arange(5000) + 37
+    times = Stratified(Uniform(0.0))(Cosine(), Streams(2, index)).numpy()
+    assert stats.kstest(times, "uniform").pvalue > 1e-3
+    assert abs(np.corrcoef(times[:-1], times[1:])[0, 1]) < 4 * 5000**-0.5
+
+
+@pytest.mark.parametrize("count", [16, 48, 64, 128])
+def test_stratified_losses_vary_less_whatever_the_batch(count):
+    schedule = Cosine()
     means = {}
     for law in (Uniform(), Stratified(Uniform())):
-        batches = [law(schedule, Streams.of(seed, count)).mean().item() for seed in range(50)]
-        means[law] = np.std(batches)
-    assert means[Stratified(Uniform())] < 0.2 * means[Uniform()]
+        batches = (law(schedule, Streams.of(0, count, k * count)).mean() for k in range(50))
+        means[law] = np.std([batch.item() for batch in batches])
+    assert means[Stratified(Uniform())] < 0.3 * means[Uniform()]
+
+
+@pytest.mark.parametrize("parts", [0, -4, 48])
+def test_stratified_parts_that_cannot_be_halved_are_refused(parts):
+    with pytest.raises(UserError, match=f"power of 2 as parts, got {parts}"):
+        Stratified(parts=parts)
 
 
 def test_a_sample_has_its_own_time_noise_and_loss_in_any_batch():
@@ -236,7 +269,9 @@ def test_the_mask_counts_only_what_is_true():
     objective = Denoising(Unit())
     got = objective.at(Believing(schedule, guess), X_0, TIMES, rng, mask=mask)
     squares = (X_0 - guess).square()
-    assert got.mean().item() == pytest.approx(squares[mask].mean().item(), rel=1e-12)
+    assert len({int(part.sum()) for part in mask}) > 2  # each sample is counted by its own
+    for loss, square, counted in zip(got, squares, mask, strict=True):
+        assert loss.item() == pytest.approx(square[counted].mean().item(), rel=1e-12)
     garbage = torch.where(mask, guess, 1e6)
     same = objective.at(Believing(schedule, garbage), X_0, TIMES, rng, mask=mask)
     torch.testing.assert_close(same, got, rtol=1e-12, atol=0)
@@ -302,6 +337,7 @@ def noisy_losses(steps, rounds):
     t = torch.arange(1, steps + 1, dtype=torch.float64) / steps
     for _ in range(rounds):
         law.observe(chain, t, t * 3.0)
+        law.learn()
     return law, chain, t
 
 
@@ -329,7 +365,38 @@ def test_an_objective_weighs_and_tells_its_times():
     t = law(chain, rng)
     wanted = Denoising().at(denoiser, x_0, t, rng.next()) * law.correction(chain, t)
     torch.testing.assert_close(objective(denoiser, x_0, rng), wanted)
+    assert torch.equal(law.seen, seen)  # nothing is learnt before the step is whole
+    law.learn()
     assert (law.seen - seen).sum() == 6
+
+
+def learn_together(laws):
+    """Laws in processes of their own: each says what it noted, and all learn everything."""
+    joined = []
+    for law in laws:
+        copy.deepcopy(law).learn(lambda rows: joined.append(rows) or rows)
+    for law in laws:
+        law.learn(lambda _: torch.cat(joined))
+
+
+@pytest.mark.parametrize(("processes", "accumulate"), [(1, 4), (2, 1), (2, 3), (4, 2)])
+def test_loss_aware_times_remember_the_same_however_a_batch_is_split(processes, accumulate):
+    """Three steps of 24 samples on 4 levels: a step overwrites what it has just written."""
+    chain, whole = Tabulated.cosine(4), LossAware(4, history=3)
+    shares = [LossAware(4, history=3) for _ in range(processes)]
+    for step in range(3):
+        t = whole(chain, Streams.of(0, 24, 24 * step))
+        loss = Streams.of(1, 24, 24 * step).uniform()
+        whole.observe(chain, t, loss)
+        whole.learn()
+        for law, rows in zip(shares, torch.stack((t, loss), 1).chunk(processes), strict=True):
+            for part in rows.chunk(accumulate):
+                law.observe(chain, *part.unbind(1))
+        learn_together(shares)
+        for law in shares:
+            assert torch.equal(law.losses, whole.losses)
+            assert torch.equal(law.seen, whole.seen)
+    assert whole.seen.min() > 3
 
 
 def test_likelihood_times_make_the_simple_weight_the_bound():

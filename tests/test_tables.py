@@ -1,7 +1,6 @@
-"""Parquet, WebDataset, the hub, and the one word that names any of them."""
+"""Parquet, the hub, and the one word that names any source."""
 
 import io
-import tarfile
 
 import numpy as np
 import pytest
@@ -70,7 +69,24 @@ def test_parquet_made_by_others(tmp_path, datasets):
     datasets.Dataset.from_dict({"n": [1]}).to_parquet(str(tmp_path / "none.parquet"))
     refused(lambda: data.table(tmp_path / "none.parquet"), "no column of pictures", "n (int64)")
     (tmp_path / "junk.parquet").write_bytes(b"junk")
-    refused(lambda: data.table(tmp_path / "junk.parquet"), "junk.parquet", "parquet")
+    refused(lambda: data.table(tmp_path / "junk.parquet"), "junk.parquet", "as parquet")
+
+
+def test_the_digest_of_a_table_is_its_bytes_and_labels(tmp_path, datasets):
+    def digest(name, cells, labels):
+        made = datasets.Dataset.from_dict({"image": cells, "label": labels})
+        made.to_parquet(str(tmp_path / name / "t.parquet"))
+        return data.open_source(tmp_path / name).digest()
+
+    cells = [png(noise(6, 6, seed=i)) for i in range(3)]
+    first = digest("one", cells, [0, 1, 0])
+    assert first == digest("moved", cells, [0, 1, 0])
+    others = [
+        digest("relabelled", cells, [0, 1, 1]),
+        digest("fewer", cells[:2], [0, 1]),
+        digest("longer", [*cells[:2], png(noise(9, 9))], [0, 1, 0]),
+    ]
+    assert len({first, *others}) == 4
 
 
 def test_broken_rows_are_named_and_skipped(tmp_path, datasets):
@@ -83,39 +99,6 @@ def test_broken_rows_are_named_and_skipped(tmp_path, datasets):
     record = source.read([0, 1, 2])
     assert record["label"].tolist() == [0, 2, 2]
     assert [key.rsplit(" ", 1)[1] for key in source.broken] == ["1", "2", "3"]
-
-
-def shard(path, members):
-    with tarfile.open(path, "w") as archive:
-        for name, content in members:
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-
-
-def test_webdataset_shards(tmp_path, datasets):
-    for part in range(2):
-        shard(
-            tmp_path / f"s-{part}.tar",
-            [
-                member
-                for i in range(3)
-                for member in (
-                    (f"{part}{i}.png", png(np.full((4, 4), 10 * part + i, np.uint8))),
-                    (f"{part}{i}.cls", str(5 + i % 2).encode()),
-                )
-            ],
-        )
-    for name in (tmp_path / "s-*.tar", tmp_path):
-        source = data.open_source(name)
-        record = source.read(range(6))
-        values = (record["image"][:, 0, 0, 0] * 255).round().tolist()
-        assert values == [0, 1, 2, 10, 11, 12]
-        assert record["label"].tolist() == [0, 1, 0, 0, 1, 0]
-        assert source.classes == ("5", "6")
-    (tmp_path / "bad.tar").write_bytes(b"junk" * 500)
-    refused(lambda: data.table(tmp_path / "bad.tar"), "bad.tar", "webdataset")
-    refused(lambda: data.table(tmp_path / "none-*.tar"), "none-*.tar", "no file")
 
 
 def test_the_hub(tmp_path, datasets, monkeypatch):

@@ -1,5 +1,6 @@
 """The loop, the averaged weights and the run folder: what is stopped goes on, nothing is lost."""
 
+import copy
 import errno
 import inspect
 import json
@@ -18,10 +19,14 @@ from hush.networks import Backbone
 from hush.rng import Streams
 from hush.system import Recipe
 from hush.systems.index import load
-from hush.training import checkpoint
+from hush.training import saver
 from hush.training.ema import EMA
-from hush.training.loop import Trainer, train
+from hush.training.loop import Loop, train
 from hush.training.optimiser import learning_rate
+from hush.training.progress import Line
+from hush.training.run import Run
+from hush.training.trainer import Trainer
+from hush.world import World
 
 TINY = Backbone(width=8, multipliers=(1, 2), blocks=1, attention=(1,), dropout=0.2)
 SHORT = {
@@ -56,40 +61,50 @@ def weights(path):
 
 
 def reports(out):
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "samples_per_second"} for line in lines]
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def contents(out):
+    """What an unbroken run and one that was stopped must have in common, byte for byte."""
+    files = [*out.glob("*.jsonl"), *out.glob("*.safetensors"), *out.rglob("*.png")]
+    files += [file for file in (out / "state").rglob("*") if file.is_file()]
+    return {str(file.relative_to(out)): file.read_bytes() for file in files}
 
 
 def same(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-def test_a_stopped_run_goes_on_to_the_very_bits_of_an_unbroken_one(tmp_path, source):
-    train(tiny(), source, tmp_path / "whole", steps=10, **SHORT)
-    train(tiny(), source, tmp_path / "broken", steps=6, **SHORT)
-    train(tiny(), source, tmp_path / "broken", steps=10, **SHORT)
-    for file in ("model.safetensors", "ema.safetensors"):
-        assert same(weights(tmp_path / "whole" / file), weights(tmp_path / "broken" / file))
-    unbroken, broken = reports(tmp_path / "whole"), reports(tmp_path / "broken")
-    assert [r for r in unbroken if "loss" in r] == [r for r in broken if "loss" in r]
+@pytest.mark.parametrize("name", ["ddpm", "improved_ddpm", "vdm", "d3pm", "energy"])
+def test_a_stopped_run_goes_on_to_the_very_bytes_of_an_unbroken_one(tmp_path, source, name):
+    how = {**SHORT, "sample_every": 5, "log_records": True, "accumulate": 2}
+    how |= {"precision": "bf16"} if name == "ddpm" else {}
+    train(tiny(name), source, tmp_path / "whole", steps=10, **how)
+    for steps in (3, 7, 10):  # neither a multiple of a report nor of a checkpoint
+        train(tiny(name), source, tmp_path / "broken", steps=steps, **how)
+    whole, broken = contents(tmp_path / "whole"), contents(tmp_path / "broken")
+    assert "metrics.jsonl" in whole
+    assert "ema.safetensors" in whole
+    for name in whole:
+        if not name.startswith("state"):  # those of other steps were kept
+            assert whole[name] == broken[name], name
+    last = [name for name in whole if name.startswith("state/000000010")]
+    assert len(last) == 6
+    assert all(whole[name] == broken[name] for name in last)
 
 
-def test_a_request_to_stop_saves_the_step_and_the_next_run_goes_on(tmp_path, source):
-    run, recipe = checkpoint.Run(tmp_path / "run"), Recipe(steps=9, **_recipe())
+@pytest.mark.parametrize("moment", range(12))
+def test_a_run_asked_to_stop_at_any_moment_ends_with_the_same_bytes(tmp_path, source, moment):
+    recipe = Recipe(steps=4, **{**_recipe(), "sample_every": 2})
+    train(tiny(), source, tmp_path / "whole", recipe, show=False)
+    run = Run(tmp_path / "run")
     run.claim({"name": "ddpm", "arguments": {}})
-    from hush.training.progress import Line
-
-    trainer = Trainer(tiny(), source, run, recipe)
-    with Line(9, show=False) as line:
-        trainer.run_to_end(line, stopped=lambda: trainer.step == 5)
-    assert trainer.step == 5
-    assert [path.name for path in run.checkpoints()] == ["000000004", "000000005"]
-    resumed = Trainer(tiny(), source, run, recipe)
-    with Line(9, show=False) as line:
-        resumed.run_to_end(line, stopped=lambda: False)
-    assert [report["step"] for report in reports(tmp_path / "run") if "loss" in report] == [
-        2, 4, 5, 6, 8, 9,
-    ]  # fmt: skip
+    asked = iter(range(1000))
+    for stopped in (lambda: next(asked) == moment, lambda: False):  # drawing asks, too
+        with Line(4, show=False) as line:
+            Loop(Trainer(tiny(), recipe, World()), source, run, line).run(stopped)
+    whole, broken = contents(tmp_path / "whole"), contents(run.path)
+    assert all(whole[name] == broken[name] for name in whole if not name.startswith("state"))
 
 
 def _recipe():
@@ -118,7 +133,7 @@ def test_half_precision_trains_and_the_curves_go_to_tensorboard(tmp_path, source
 
 def test_the_average_is_the_weighted_sum_of_all_weights_it_followed():
     module = nn.Linear(1, 1, bias=False)
-    average = EMA(module, decay=0.3)
+    average = EMA(copy.deepcopy(module), module, decay=0.3)
     expected = module.weight.item()
     for step in range(6):
         module.weight.data.fill_(float(step * step))
@@ -171,11 +186,11 @@ def test_a_full_disk_ends_in_a_sentence_and_what_was_saved_stays(tmp_path, sourc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.safetensors.torch, "save_file", full)
+        patch.setattr(saver.safetensors.torch, "save_file", full)
         with pytest.raises(UserError, match=r"No space left on device.*Everything saved before"):
             train(tiny(), source, out, steps=8, **SHORT)
     assert same(weights(out / "model.safetensors"), before)
-    assert [path.name for path in checkpoint.Run(out).checkpoints()] == ["000000004"]
+    assert Run(out).checkpoints() == [0, 4]
     assert not list(out.rglob(".*partial"))
     train(tiny(), source, out, steps=8, **SHORT)  # room was made: it goes on
 
@@ -192,7 +207,7 @@ def test_data_that_break_half_way_cost_nothing_that_was_learnt(tmp_path, source)
     broken.left, out = 7, tmp_path / "run"
     with pytest.raises(UserError, match=r"photo\.png cannot be read"):
         train(tiny(), broken, out, steps=20, **{**SHORT, "workers": 0})
-    assert [path.name for path in checkpoint.Run(out).checkpoints()][-1] == "000000007"
+    assert Run(out).checkpoints()[-1] == 7
     train(tiny(), source, out, steps=8, **SHORT)
     train(tiny(), source, tmp_path / "whole", steps=8, **SHORT)
     assert same(weights(out / "model.safetensors"), weights(tmp_path / "whole/model.safetensors"))
@@ -209,8 +224,7 @@ def test_a_report_cut_off_while_written_is_made_again(tmp_path, source):
 
 def test_only_the_newest_checkpoints_stay(tmp_path, source):
     train(tiny(), source, tmp_path / "run", steps=16, **SHORT)
-    names = [path.name for path in checkpoint.Run(tmp_path / "run").checkpoints()]
-    assert names == ["000000012", "000000016"]
+    assert Run(tmp_path / "run").checkpoints() == [12, 16]
 
 
 @pytest.mark.parametrize(
@@ -253,12 +267,6 @@ def test_data_of_another_shape_and_impossible_batches_are_refused(tmp_path, sour
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run_and_is_not_saved(tmp_path, source):
-    with pytest.raises(UserError, match=r"The loss is (nan|inf) at step 2"):
-        train(tiny(), source, tmp_path / "run", steps=4, **{**SHORT, "learning_rate": 1e18})
-    assert not (tmp_path / "run" / "model.safetensors").exists()
-
-
 @pytest.mark.parametrize("name", [name for name in systems.index.TABLE if name != "analytic_dpm"])
 def test_a_loaded_run_draws_what_the_trained_system_draws(tmp_path, source, name):
     trained = train(tiny(name), source, tmp_path / "run", steps=3, **SHORT)
@@ -284,7 +292,7 @@ def test_loading_what_is_not_a_whole_run_says_what_is_wrong(tmp_path, source):
     wider = replace(TINY, width=16)
     train(systems.ddpm((1, 8, 8), ("0", "1", "2"), wider), source, tmp_path / "w", steps=1, **SHORT)
     (out / "ema.safetensors").write_bytes((tmp_path / "w" / "ema.safetensors").read_bytes())
-    with pytest.raises(UserError, match="does not fit the system its run names: size mismatch"):
+    with pytest.raises(UserError, match=r"does not fit the system its run names: .* has shape"):
         load(out)
     record = json.loads((out / "system.json").read_text())
     (out / "system.json").write_text(json.dumps({**record, "name": "ddpn"}))

@@ -16,8 +16,8 @@ from hush.schedules.learned import Learned
 from hush.system import Recipe, rebuilt
 from hush.systems.vdm import NoiseByLevel, vdm
 from hush.testing import check_parameterisation
-from hush.training.checkpoint import load_into
 from hush.training.loop import train
+from hush.training.stored import load_into
 
 TINY = Backbone(width=8, multipliers=(1, 2), blocks=1, attention=(1,), dropout=0.1)
 SHORT = Recipe(

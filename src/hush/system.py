@@ -53,6 +53,11 @@ class Recipe:
     """Steps between two sample grids and held-out losses."""
     save_every: int = 1000
     """Steps between two checkpoints."""
+    log_records: bool = False
+    """Write down, in records.jsonl, which records every step learns from."""
+    shard: bool = False
+    """On several processes: each keeps a share of the weights, averages and optimiser state (FSDP),
+    instead of all of them."""
     workers: int = 2
     """Threads that read data ahead."""
     seed: int = 0
@@ -73,6 +78,10 @@ class Recipe:
                 f"A batch of {self.batch} cannot be computed in {self.accumulate} equal parts: "
                 "choose accumulate so that it divides batch."
             )
+
+    def due(self, every: int, step: int) -> bool:
+        """Whether `step` is one of every so many, or the last."""
+        return step >= self.steps or step % every == 0
 
 
 @dataclass(frozen=True)
@@ -169,15 +178,15 @@ class System:
         self, count: int, cond: Any, seed: int, guidance: Guidance | float | None, start: int = 0
     ) -> tuple[Denoiser, Tensor, Streams, Tensor | None]:
         """The denoiser as it is to be walked, noise at t = 1, the streams left, the condition."""
-        like = next(self.denoiser.parameters())
+        device = next(self.denoiser.parameters()).device
         shape, cond = self.task.request(start + count, cond)
-        cond = None if cond is None else cond[start:].to(like.device)
+        cond = None if cond is None else cond[start:].to(device)
         if isinstance(guidance, int | float):
             guidance = ClassifierFree(float(guidance))
         denoiser = guidance(self.denoiser) if guidance else self.denoiser
         denoiser = self.threshold(denoiser) if self.threshold else denoiser
-        rng = Streams.of(derive(seed, "samples"), count, start, like.device)
-        empty = like.new_empty(0, dtype=torch.float32)
+        rng = Streams.of(derive(seed, "samples"), count, start, device)
+        empty = torch.empty(0, device=device)
         x = denoiser.process.prior((count, *shape[1:]), empty).sample(rng)
         return denoiser.eval(), x, rng.next(), cond
 

@@ -77,7 +77,7 @@ def evaluate(arguments: list[str]) -> None:
 def _parts(options: Options, source: "Source") -> tuple["Source | None", "Source"]:
     """(what the run has learnt from, what is measured): the held-out part of its own data."""
     from hush.data import Subset, split
-    from hush.training.checkpoint import Run
+    from hush.training.run import Run
 
     record = Run(options.run).record
     seen, unseen = None, source

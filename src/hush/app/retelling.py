@@ -1,5 +1,6 @@
 """`hush retell`: a trained run once more, with the best variances for its reverse steps."""
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,7 +48,10 @@ def retell(arguments: list[str]) -> None:
     from hush.data import open_source, split
     from hush.systems.analytic_dpm import retold
     from hush.systems.index import load
-    from hush.training.checkpoint import Run, jsonable, stored
+    from hush.training.run import Run, jsonable
+    from hush.training.saver import Saver
+    from hush.training.stored import stored
+    from hush.world import World
 
     options = tyro.cli(Options, args=arguments, prog="hush retell", config=CONFIG)
     if options.threads:
@@ -69,7 +73,9 @@ def retell(arguments: list[str]) -> None:
     run = Run(options.out)
     if (run.path / "system.json").exists():
         raise UserError(f"{run.path} already holds a run: choose a new --out.")
-    run.claim(jsonable({**record, "name": made.name, "arguments": made.arguments}))
     tensors = stored(made.denoiser, made.codec)
-    run.save(0, {"model": tensors, "ema": tensors}, {})
+    with run.held(), closing(Saver(run, World())) as saver:
+        run.claim(jsonable({**record, "name": made.name, "arguments": made.arguments}))
+        saver.save(0, {"model": tensors, "ema": tensors}, {})
+        saver.finish()
     print(f"{options.out}: {options.run} told again with measured variances; sample from it.")

@@ -4,10 +4,12 @@ Depth is kept: 8-bit values are v/255, 16-bit grey v/65535, floating point as it
 profiles are not applied; Pillow reads 16-bit colour as 8-bit colour.
 """
 
+import errno
 import io
 import random
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +17,8 @@ import numpy as np
 from PIL import Image
 
 from hush.data.options import PictureOptions
+from hush.data.plain import plain
+from hush.data.words import cause, shown
 from hush.errors import UserError
 
 # The kinds Pillow may try, and what their files are called. Formats that start other programs
@@ -36,6 +40,11 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
+# Pillow refuses a picture of more than 179 million pixels. Of those above _LARGE only one at a time
+# is decoded, so that threads cannot add up to more memory than there is.
+_LARGE, _ROOM = 1 << 24, threading.Lock()
+# Troubles of the machine and not of a picture, which is therefore not broken and never skipped.
+_TROUBLE = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
 
 
 class BrokenPicture(UserError):
@@ -63,7 +72,7 @@ class Header:
     """Grey levels of [0, 1]; None for floating point."""
 
 
-def header(file: str | io.BytesIO, name: str) -> Header:
+def header(file: str | io.BufferedIOBase, name: str) -> Header:
     """Read the head of a picture; raises `BrokenPicture`, which calls it `name`."""
     with _opened(file, name) as image:
         width, height = image.size
@@ -76,7 +85,7 @@ def header(file: str | io.BytesIO, name: str) -> Header:
 
 
 def decode(
-    file: str | io.BytesIO,
+    file: str | io.BufferedIOBase,
     name: str,
     shape: tuple[int, int, int],
     options: PictureOptions,
@@ -95,29 +104,49 @@ def decode(
         across, down = 0.5, 0.5
     with _opened(file, name) as image:
         _draft(image, (width, height))
-        image.load()
-        turned = _UPRIGHT.get(_orientation(image))
-        upright = image if turned is None else image.transpose(turned)
-        converted, full = _converted(upright, channels, name)
-    fitted = _fitted(converted, (width, height), options.crop == "stretch", (across, down))
+        with _ROOM if image.width * image.height > _LARGE else nullcontext():
+            image.load()
+            turned = _UPRIGHT.get(_orientation(image))
+            upright = image if turned is None else image.transpose(turned)
+            converted, full = _converted(upright, channels, name)
+            stretch = options.crop == "stretch"
+            fitted = _fitted(converted, (width, height), stretch, (across, down))
     pixels = _pixels(fitted, channels, full, options.background)
     return pixels[:, :, ::-1] if options.flip and turn < 0.5 else pixels
 
 
 @contextmanager
-def _opened(file: str | io.BytesIO, name: str) -> Iterator[Image.Image]:
+def _opened(file: str | io.BufferedIOBase, name: str) -> Iterator[Image.Image]:
     """The open picture; whatever Pillow raises while it is open becomes a `BrokenPicture`.
 
     Pillow answers hostile bytes with almost any exception (struct.error, SyntaxError, KeyError,
-    zlib.error …), so the net is as wide as it can be and nothing but Pillow runs inside.
+    zlib.error …), so the net is as wide as it can be and nothing but Pillow runs inside. It is
+    given a stream and never a path: a path it may map into memory, and a mapped file that is cut
+    short meanwhile ends the process.
     """
     try:
-        with Image.open(file, formats=_formats()) as image:
+        with (
+            plain(file) if isinstance(file, str) else nullcontext(file) as stream,
+            _recognised(stream) as image,
+        ):
             yield image
     except BrokenPicture:
         raise
     except Exception as error:
-        raise BrokenPicture(name, _reason(file, error)) from error
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _TROUBLE:
+            raise UserError(
+                f"{name} cannot be read just now: {cause(error)}; mend that and try again."
+            ) from error
+        raise BrokenPicture(name, _reason(error)) from error
+
+
+def _recognised(stream: io.BufferedIOBase) -> Image.Image:
+    try:
+        return Image.open(stream, formats=_formats())
+    except Image.UnidentifiedImageError as error:
+        stream.seek(0)
+        known = "its content is of no picture format known"
+        raise OSError(known if stream.read(1) else "it is empty (0 bytes)") from error
 
 
 @lru_cache(maxsize=1)
@@ -127,20 +156,12 @@ def _formats() -> tuple[str, ...]:
     return tuple(kind for kind in FORMATS if kind in Image.OPEN)
 
 
-def _reason(file: str | io.BytesIO, error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
-        if isinstance(file, str):
-            with open(file, "rb") as stream:
-                empty = not stream.read(1)
-        else:
-            file.seek(0)
-            empty = not file.read(1)
-        return "it is empty (0 bytes)" if empty else "its content is of no picture format known"
+def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    said = str(error).rstrip(". ")
-    plain = isinstance(error, (OSError, Image.DecompressionBombError))
-    return said if said and plain else f"{said} ({type(error).__name__})".strip()
+    said = shown((str(error).strip().splitlines() or [""])[0].rstrip(". "))
+    plainly = isinstance(error, (OSError, Image.DecompressionBombError))
+    return said if said and plainly else f"{said} ({type(error).__name__})".strip()
 
 
 def _orientation(image: Image.Image) -> int:

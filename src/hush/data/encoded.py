@@ -1,40 +1,24 @@
 """Pictures that stay in their files until they are asked for."""
 
-import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hush.data.decode import BrokenPicture, Header, decode, header
+from hush.data.decode import BrokenPicture, Header, decode
 from hush.data.options import PictureOptions
-from hush.data.source import Source
+from hush.data.source import Source, blocks_of, checksum
+from hush.data.store import Store
 from hush.errors import UserError
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
 WORKERS = min(8, os.cpu_count() or 1)
 DEFAULT_SIDE = 32  # of pictures of many sizes
-
-
-@runtime_checkable
-class Store(Protocol):
-    """Where encoded pictures lie: files of a folder, rows of a table."""
-
-    def __len__(self) -> int: ...
-
-    def open(self, item: int) -> str | io.BytesIO:
-        """A path or a stream that Pillow can open; raises `BrokenPicture` when there is none."""
-
-    def name(self, item: int) -> str:
-        """What to call the picture in a message."""
-
-    def key(self, item: int) -> object:
-        """What the picture is under in `EncodedPictures.broken`."""
 
 
 def in_parallel(function: Callable[[int], Result], items: Sequence[int]) -> list[Result]:
@@ -79,6 +63,7 @@ class EncodedPictures(Source):
                 f"{store.name(0)}: {self.broken[store.key(0)]}."
             )
         self._items = list(heads)
+        self.blocks = blocks_of(store.blocks, self._items)
         self._unreadable: set[int] = set()  # positions, found out while decoding
         self.classes = tuple(classes)
         self._labels = None if labels is None else torch.tensor([labels[i] for i in heads])
@@ -109,6 +94,10 @@ class EncodedPictures(Source):
             record["label"] = self._labels[torch.tensor(taken, dtype=torch.int64)]
         return record
 
+    def digest(self) -> str:
+        labels = () if self._labels is None else (self._labels.numpy(),)
+        return checksum(*self.store.words(self._items), *self.classes, *labels)
+
     def check(self) -> None:
         """Decode every picture once, several at a time.
 
@@ -135,7 +124,7 @@ class EncodedPictures(Source):
 
     def _header(self, item: int) -> Header | BrokenPicture:
         try:
-            return header(self.store.open(item), self.store.name(item))
+            return self.store.head(item)
         except BrokenPicture as error:
             error.key = self.store.key(item)
             return error

@@ -2,13 +2,15 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from hush.data.decode import ENDINGS
 from hush.data.encoded import EncodedPictures
 from hush.data.options import Crop, PictureOptions
+from hush.data.store import Store
+from hush.data.words import shown
 from hush.errors import UserError
 
 _CLUTTER = ("__macosx", "thumbs.db", "desktop.ini")
@@ -67,7 +69,7 @@ def folder(path: str | os.PathLike, options: PictureOptions) -> EncodedPictures:
     return EncodedPictures(shown(root), Files(root, files), options, labels, classes)
 
 
-class Files:
+class Files(Store):
     """The store of a folder: paths relative to its root."""
 
     def __init__(self, root: str, files: list[str]) -> None:
@@ -85,15 +87,13 @@ class Files:
     def key(self, item: int) -> Path:
         return Path(self.open(item))
 
+    def words(self, items: Sequence[int]) -> list[str]:
+        return [self.files[item] for item in items]
+
 
 def is_picture(name: str) -> bool:
     """Whether a file is called like a picture."""
     return name.lower().endswith(ENDINGS)
-
-
-def shown(path: str | os.PathLike) -> str:
-    """A path that can be printed: bytes that are not UTF-8 are written as backslash escapes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def walk(root: str) -> Iterator[str]:

@@ -7,23 +7,27 @@ from dataclasses import fields
 from typing import Any
 
 from hush.data.digits import digits
-from hush.data.images import folder, is_picture, shown, walk
+from hush.data.images import folder, is_picture, walk
 from hush.data.options import PictureOptions
+from hush.data.shards import is_address, shards
 from hush.data.source import Source
-from hush.data.tables import KINDS, rows
+from hush.data.tables import rows
+from hush.data.words import shown
 from hush.errors import UserError, nearest
 
 BUILTIN = {"digits": digits}
 _TABLE_OPTIONS = ("column", "label", "split")
+_SHARD, _TABLE = ".tar", ".parquet"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def open_source(text: str | os.PathLike, **options: Any) -> Source:
     """The source that `text` means, wherever it lies.
 
-    "digits" is scikit-learn's; a folder is read as pictures, or as a table where it holds no
-    picture but Parquet files or WebDataset shards; so is a .parquet or .tar file or a pattern of
-    them; "user/name" is a data set of the Hugging Face hub. `options` are the fields of
+    "digits" is scikit-learn's; a folder is read as pictures or, where it holds none, as the
+    Parquet files or WebDataset shards in it; so is a .parquet or .tar file or a pattern of them;
+    "https://…/shards-{000..099}.tar" or another address of fsspec means shards that lie there;
+    "user/name" is a data set of the Hugging Face hub. `options` are the fields of
     `PictureOptions`, and `column`, `label`, `split` of `table`. Raises `UserError` for an
     unknown source, and for an option that the source cannot take.
     """
@@ -36,8 +40,11 @@ def open_source(text: str | os.PathLike, **options: Any) -> Source:
     picture = PictureOptions(**options)
     if name in BUILTIN:
         return _builtin(name, picture, table)
-    if _is_table(name):
+    kind = _kind(name)
+    if kind == _TABLE:
         return rows(name, picture, **table)
+    if kind == _SHARD and "split" not in table:
+        return shards(name, picture, **table)
     if table:
         raise UserError(f"{', '.join(table)}: {shown(name)} is no table, so leave that out.")
     return folder(name, picture)
@@ -66,20 +73,22 @@ def _builtin(name: str, options: PictureOptions, table: dict[str, str]) -> Sourc
     return source
 
 
-def _is_table(name: str) -> bool:
-    """Whether the name means a table; raises `UserError` when it means nothing at all."""
+def _kind(name: str) -> str:
+    """The ending of its files, "" for pictures; raises `UserError` when it means nothing at all."""
     path = os.path.expanduser(name)
+    if is_address(name):
+        return _SHARD
     if os.path.isdir(path):
-        held = list(walk(path)) if next(filter(is_picture, walk(path)), None) is None else []
-        return any(file.endswith(tuple(KINDS)) for file in held)
+        return _held(path)
+    ending = os.path.splitext(path)[1]
     if os.path.exists(path):
-        return path.endswith(tuple(KINDS))
-    if glob.has_magic(path) or path.endswith(tuple(KINDS)):
-        return True
+        return ending if ending in (_SHARD, _TABLE) else ""
+    if glob.has_magic(path) or ending in (_SHARD, _TABLE):
+        return _SHARD if ending == _SHARD else _TABLE
     parent = os.path.dirname(path)
     # "photos/cats" beside an existing photos/ is a slip of the pen, not a stranger's data set.
     if _HUB_NAME.fullmatch(name) and not os.path.isdir(parent):
-        return True
+        return _TABLE
     if parent and os.path.isdir(parent):
         beside = [entry for entry in os.listdir(parent) if not entry.startswith(".")]
         hint = nearest(os.path.basename(path), map(shown, beside)) if beside else "it is empty."
@@ -88,3 +97,16 @@ def _is_table(name: str) -> bool:
         f"{shown(name)} is no folder or file here, no data set of the hub (user/name), and none of "
         f"the built-in ones; {nearest(name, BUILTIN)}"
     )
+
+
+def _held(folder: str) -> str:
+    """The kind of what a folder holds: pictures before anything else."""
+    if next(filter(is_picture, walk(folder)), None) is not None:
+        return ""
+    kinds = {os.path.splitext(file)[1] for file in walk(folder)} & {_SHARD, _TABLE}
+    if len(kinds) == 2:
+        raise UserError(
+            f"{shown(folder)} holds .parquet files and .tar shards; name one kind, such as "
+            "'shards/*.tar'."
+        )
+    return kinds.pop() if kinds else ""

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from hush.data.images import shown
+from hush.data.words import shown
 from hush.errors import UserError
 
 GAP = 0.5  # mid-grey: neither a black nor a white picture runs into it

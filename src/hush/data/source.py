@@ -1,7 +1,12 @@
 """What every kind of data looks like from above: records by index, with no state of its own."""
 
 from abc import ABC, abstractmethod
+from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate, groupby, pairwise
+from typing import Any
+from zlib import crc32
 
 import torch
 from jaxtyping import Float, Int64
@@ -27,6 +32,8 @@ class Source(ABC):
     """How many grey levels lie evenly in [0, 1], both ends included; None when continuous."""
     notes: tuple[str, ...] = ()
     """What the user should know about how the data were read; the end of the summary."""
+    blocks: tuple[int, ...] = ()
+    """How many records lie in each file, in order, where a file is better read at one stretch."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -39,6 +46,13 @@ class Source(ABC):
         `draws` holds one integer per item, the seed of that item's augmentation (random crop,
         flip) and of nothing else; None reads without augmentation (centre crop, no flip).
         Raises `UserError` naming the file that cannot be read.
+        """
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Eight hex digits that change when the records do: their number, names and labels.
+
+        No picture is opened for it, so one that was painted over in its place goes unnoticed.
         """
 
     def summary(self) -> str:
@@ -58,12 +72,37 @@ class Subset(Source):
         self.source, self.indices = source, tuple(indices)
         self.name, self.shape, self.classes = source.name, source.shape, source.classes
         self.levels, self.notes = source.levels, source.notes
+        self.blocks = blocks_of(source.blocks, self.indices)
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def read(self, indices: Sequence[int], draws: Sequence[int] | None = None) -> dict[str, Tensor]:
         return self.source.read([self.indices[i] for i in indices], draws)
+
+    def digest(self) -> str:
+        return checksum(self.source.digest(), array("q", self.indices))
+
+
+def blocks_of(blocks: Sequence[int], indices: Sequence[int]) -> tuple[int, ...]:
+    """How many of the items `indices` lie in each block; () where they do not go block by block.
+
+    >>> blocks_of((3, 2, 4), [0, 2, 5, 6, 8])
+    (2, 3)
+    """
+    ends = list(accumulate(blocks))
+    places = [bisect_right(ends, index) for index in indices] if ends else []
+    in_order = all(place <= after for place, after in pairwise(places))
+    return tuple(len(list(same)) for _, same in groupby(places)) if in_order else ()
+
+
+def checksum(*parts: str | Any) -> str:
+    """The CRC-32 of texts and arrays, as eight hex digits."""
+    value = 0
+    for part in parts:
+        text = isinstance(part, str)
+        value = crc32(part.encode("utf-8", "surrogateescape") + b"\0" if text else part, value)
+    return f"{value:08x}"
 
 
 class InMemory(Source):
@@ -110,6 +149,11 @@ class InMemory(Source):
         if self.labels is not None:
             record["label"] = self.labels[index]
         return record
+
+    def digest(self) -> str:
+        arrays = [self.images] if self.labels is None else [self.images, self.labels]
+        held = [part.cpu().contiguous().numpy().reshape(-1) for part in arrays]
+        return checksum(str(self.shape), *self.classes, *held)
 
 
 def _checked_classes(

@@ -1,6 +1,11 @@
 """The loss on data that training never saw, noise level by noise level."""
 
+from dataclasses import dataclass
+from itertools import chain
+
 import torch
+from jaxtyping import Float64
+from torch import Tensor
 
 from hush.data import Source
 from hush.rng import Streams, derive
@@ -8,36 +13,81 @@ from hush.system import System
 from hush.tensors import drop
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Losses:
+    """The losses `each` (record,) of held-out records, record i seen at times[i mod levels].
+
+    What another process has measured is 0 in `each`: summed over all processes it is whole.
+    """
+
+    times: tuple[float, ...]
+    each: Float64[Tensor, " record"]
+
+    def means(self) -> dict[float, float]:
+        """The mean loss at each time, {time: loss}."""
+        level = torch.arange(len(self.each)) % len(self.times)
+        # On the CPU: there the terms of a sum are added in their order, and so always alike.
+        sums = torch.zeros(len(self.times), dtype=torch.float64)
+        sums.index_add_(0, level, self.each.cpu())
+        rows = zip(self.times, sums.tolist(), torch.bincount(level).tolist(), strict=True)
+        return {time: total / number for time, total, number in rows}
+
+    def at(self, level: int) -> Float64[Tensor, " share"]:
+        """The losses at times[level]."""
+        return self.each[level :: len(self.times)].cpu()
+
+
 def held_out_losses(
     system: System, source: Source, seed: int = 0, levels: int = 8, batch: int = 256
 ) -> dict[float, float]:
     """The objective's loss at `levels` times spread evenly over the law it trains on: {time: loss}.
 
+    The means of `held_out_each`.
+    """
+    return held_out_each(system, source, seed, levels, batch).means()
+
+
+@torch.no_grad()
+def held_out_each(
+    system: System,
+    source: Source,
+    seed: int = 0,
+    levels: int = 8,
+    batch: int = 256,
+    rank: int = 0,
+    world: int = 1,
+) -> Losses:
+    """The objective's loss of every record, at `levels` times spread evenly over the law it trains
+    on; of `world` processes this one, `rank`, measures its contiguous share.
+
     Each record is seen at one of the times with noise of its own, the same at every call, so that
-    two calls compare weights and nothing else. A tenth of the conditions is hidden, as in training.
+    two calls compare weights and nothing else, record by record. A tenth of the conditions is
+    hidden, as in training.
     """
     process, objective = system.denoiser.process, system.objective
-    device = next(system.denoiser.parameters()).device
+    device = device_of(system)
     u = (torch.arange(levels, dtype=torch.float64, device=device) + 0.5) / levels
     times = objective.times.quantile(process.schedule, u)
     count = max(len(source), levels)
-    sums = torch.zeros(levels, dtype=torch.float64, device=device)
+    share = -(-count // world)
+    end = min(count, (rank + 1) * share)
+    each = torch.zeros(count, dtype=torch.float64, device=device)
     system.denoiser.eval()
-    for start in range(0, count, batch):
-        places = torch.arange(start, min(start + batch, count))
+    for start in range(rank * share, end, batch):
+        places = torch.arange(start, min(start + batch, end))
         record = source.read((places % len(source)).tolist())
         record = {key: value.to(device) for key, value in record.items()}
         data, cond, mask = system.task.example(record)
         rng = Streams(derive(seed, "held out"), places.to(device))
         cond = drop(cond, rng.uniform() < objective.cond_dropout)
-        level = places.to(device) % levels
-        loss = objective.at(
-            system.denoiser, system.codec.encode(data), times[level], rng.next(), cond, mask
-        )
-        sums.index_add_(0, level, loss.double())
-    seen = torch.bincount(torch.arange(count) % levels).tolist()
-    return {
-        round(time, 4): total / number
-        for time, total, number in zip(times.tolist(), sums.tolist(), seen, strict=True)
-    }
+        t = times[places.to(device) % levels]
+        x_0 = system.codec.encode(data)
+        loss = objective.at(system.denoiser, x_0, t, rng.next(), cond, mask)
+        each[start : start + len(places)] = loss.double()
+    return Losses(tuple(round(time, 4) for time in times.tolist()), each)
+
+
+def device_of(system: System) -> torch.device:
+    """Where the denoiser computes: where its weights are, or what else it keeps."""
+    kept = chain(system.denoiser.parameters(), system.denoiser.buffers())
+    return next(kept, torch.empty(0)).device

@@ -5,6 +5,7 @@ from hush.networks.backbone import Backbone
 from hush.networks.blocks import Style
 from hush.networks.conditions import Features, Labels
 from hush.networks.dit import DiT
+from hush.networks.dropout import Dropout, positioned
 from hush.networks.energy import Gradient
 from hush.networks.tokens import Nominal, Ordinal, TokenNetwork
 from hush.networks.unet import UNet
@@ -14,6 +15,7 @@ __all__ = [
     "Autoencoder",
     "Backbone",
     "DiT",
+    "Dropout",
     "Features",
     "Gradient",
     "Labels",
@@ -22,4 +24,5 @@ __all__ = [
     "Style",
     "TokenNetwork",
     "UNet",
+    "positioned",
 ]

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hush.networks.dropout import Dropout
+
 Map = Float[Tensor, "batch channel *space"]
 Mapped = Float[Tensor, "batch out *place"]  # a map of other channels, or of another size
 Vector = Float[Tensor, "batch feature"]
@@ -126,7 +128,7 @@ class Residual(nn.Module):
         self.conv_in = convolution(dims, channels, out)
         self.conv_out = convolution(dims, out, out, zero=True)
         self.steer = nn.Linear(features, out if self.adds else 2 * out)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         same = channels == out
         self.shortcut = nn.Identity() if same else convolution(dims, channels, out, kernel=1)
 

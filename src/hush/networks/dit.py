@@ -17,6 +17,7 @@ from hush.networks.blocks import (
     crop_to,
     pad_to,
 )
+from hush.networks.dropout import Dropout
 
 Tokens = Float[Tensor, "batch token width"]
 
@@ -45,13 +46,13 @@ class Layer(nn.Module):
         nn.init.zeros_(self.steer.bias)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.drop_mixed, self.drop_narrow = Dropout(dropout), Dropout(dropout)
 
     def forward(self, x: Tokens, embedding: Vector) -> Tokens:
         steer = self.steer(embedding).unsqueeze(1).chunk(6, -1)
-        x = x + steer[2] * self.dropout(self._attend(_modulated(x, *steer[:2])))
+        x = x + steer[2] * self.drop_mixed(self._attend(_modulated(x, *steer[:2])))
         hidden = functional.gelu(self.wide(_modulated(x, *steer[3:5])), approximate="tanh")
-        return x + steer[5] * self.dropout(self.narrow(hidden))
+        return x + steer[5] * self.drop_narrow(self.narrow(hidden))
 
     def _attend(self, x: Tokens) -> Tokens:
         query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)

@@ -16,8 +16,8 @@ from hush.tensors import per_sample
 
 @dataclass(frozen=True)
 class Denoising(Objective):
-    """E_t E_ε w(t) ‖x_0 - x̂_0(α_t x_0 + σ_t ε, t)‖², averaged over the elements of each sample; of
-    tokens the error is the cross-entropy -log p(x_0 | x_t).
+    """E_t E_ε w(t) ‖x_0 - x̂_0(α_t x_0 + σ_t ε, t)‖², averaged over the elements of each sample
+    (those where its mask is true); of tokens the error is the cross-entropy -log p(x_0 | x_t).
 
     `weight` says what counts (`Simple` is DDPM's loss), `times` which t are drawn.
     """
@@ -33,8 +33,9 @@ class Denoising(Objective):
         level: Level,
         mask: Tensor | None = None,
     ) -> Loss:
-        error = belief.error(x_0)
+        error, share = belief.error(x_0), 1.0
         if mask is not None:
-            error = error * mask * (mask.numel() / mask.sum().clamp(min=1))
+            counted = mask.to(error).expand_as(error)
+            error, share = error * counted, per_sample(counted).clamp(min=1e-12)
         weight = torch.as_tensor(self.weight(process.schedule, level)).to(error)
-        return weight * per_sample(error)
+        return weight * per_sample(error) / share

@@ -66,8 +66,8 @@ class Look(NamedTuple):
 
     @property
     def size(self) -> Tensor:
-        """Elements that count, per sample: the mean over the batch."""
-        return self.counted.flatten(1).sum(1).mean().clamp(min=1.0)
+        """Elements that count, of each sample."""
+        return self.counted.flatten(1).sum(1).clamp(min=1.0)
 
     def dot(self, a: Tensor, b: Tensor) -> Float[Tensor, " batch"]:
         """⟨a, b⟩ over the elements that count."""

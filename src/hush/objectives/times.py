@@ -1,7 +1,8 @@
 """Which noise levels a network is trained on: laws of the time t, given by their quantiles."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -32,7 +33,11 @@ class TimeLaw(ABC):
         return 1.0
 
     def observe(self, schedule: Schedule, t: Times, loss: Tensor) -> None:  # noqa: B027
-        """Told of every training loss; a law that learns from them remembers here."""
+        """Told of every training loss; a law that learns from them notes them here."""
+
+    def learn(self, gather: Callable[[Tensor], Tensor] = lambda rows: rows) -> None:  # noqa: B027
+        """Take to heart what was observed since the last time; the trainer says so once a step.
+        `gather` joins the rows of all processes in the order of their samples."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +69,37 @@ class LogNormal(TimeLaw):
 
 @dataclass(frozen=True)
 class Stratified(TimeLaw):
-    """Another law drawn evenly: the batch shares one uniform offset, u_i = (u + i/batch) mod 1, so
-    every batch covers the noise levels and its loss varies less. Kingma et al. 2021, appendix I.1.
+    """Another law drawn evenly: samples k·parts, …, (k + 1)·parts - 1 share one uniform offset, to
+    which the place of each in its group adds a multiple of 1/parts,
+
+    u = (offset + Σ_b 2^(-b-1) bit_b(place)) mod 1, place = index mod parts.
+
+    Each group covers the noise levels evenly, and so does each half of it, each quarter and so on
+    (van der Corput's sequence): the loss of a batch varies less, also of one that is smaller than a
+    group. A time depends on the index of its sample alone, however batches are split.
+
+    Kingma et al. 2021, appendix I.1, where the group is the batch. Raises `UserError` unless
+    `parts` is a power of 2.
     """
 
     law: TimeLaw = field(default_factory=Uniform)
+    parts: int = 64
 
     cite: ClassVar[str] = "Kingma, Salimans, Poole, Ho 2021, Variational diffusion models"
+
+    def __post_init__(self) -> None:
+        if self.parts < 1 or self.parts & (self.parts - 1):
+            raise UserError(f"Stratified wants a power of 2 as parts, got {self.parts}.")
 
     def quantile(self, schedule: Schedule, u: Times) -> Times:
         return self.law.quantile(schedule, u)
 
     def __call__(self, schedule: Schedule, rng: Streams) -> Times:
-        count = len(rng)
-        spread = torch.arange(count, dtype=torch.float64, device=rng.index.device) / count
-        return self.quantile(schedule, (rng.uniform()[:1] + spread) % 1.0)
+        place = rng.index % self.parts
+        offset = replace(rng, index=rng.index - place).uniform()
+        bits = range(self.parts.bit_length() - 1)
+        spread = sum(0.5 ** (bit + 1) * ((place >> bit) & 1).double() for bit in bits)
+        return self.quantile(schedule, (offset + spread) % 1.0)
 
 
 @dataclass(frozen=True)
@@ -102,7 +123,8 @@ class LogSNR(TimeLaw):
 class LossAware(TimeLaw, nn.Module):
     """Steps of a chain drawn the more often the larger their losses vary: p_t ∝ √E[L_t²] over the
     last `history` losses of each step, every step alike until all have as many. It learns, so it
-    is no frozen value: what it remembers is saved with the run.
+    is no frozen value: what it remembers is saved with the run. It remembers once a step of the
+    training, so that no loss of a step changes what another one draws.
 
     Nichol and Dhariwal 2021, "Improved denoising diffusion probabilistic models", eq. 18.
     """
@@ -110,6 +132,7 @@ class LossAware(TimeLaw, nn.Module):
     def __init__(self, steps: int = 1000, history: int = 10, evenly: float = 0.001) -> None:
         super().__init__()
         self.evenly = evenly
+        self._notes: list[Tensor] = []
         self.register_buffer("losses", torch.zeros(steps, history, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(steps, dtype=torch.int64))
 
@@ -124,9 +147,18 @@ class LossAware(TimeLaw, nn.Module):
         return 1.0 / (len(chances) * chances[self._place(t)])
 
     def observe(self, schedule: Schedule, t: Times, loss: Tensor) -> None:
-        for place, value in zip(self._place(t).tolist(), loss.detach().tolist(), strict=True):
-            self.losses[place, self.seen[place] % self.losses.shape[1]] = value
-            self.seen[place] += 1
+        self._notes.append(torch.stack((self._place(t).double(), loss.detach().double()), 1))
+
+    def learn(self, gather: Callable[[Tensor], Tensor] = lambda rows: rows) -> None:
+        """Remember the losses noted since the last time, in the order of their samples."""
+        if not self._notes:
+            return
+        rows = gather(torch.cat(self._notes))
+        self._notes.clear()
+        for place, loss in rows.tolist():
+            step = int(place)
+            self.losses[step, self.seen[step] % self.losses.shape[1]] = loss
+            self.seen[step] += 1
 
     def _place(self, t: Times) -> Tensor:
         return (t * len(self.seen)).round().long() - 1

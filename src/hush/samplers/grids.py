@@ -97,8 +97,8 @@ class LogSNR(Grid):
     ratio_max: float = 100.0
 
     def times(self, schedule: Schedule) -> Times:
-        first = math.log(_loudest(schedule, self.ratio_max))
-        ratios = torch.linspace(first, math.log(self.ratio_min), self.steps, dtype=torch.float64)
+        ends = map(math.log, _ends(schedule, self.ratio_max, self.ratio_min))
+        ratios = torch.linspace(*ends, self.steps, dtype=torch.float64)
         return _from_ratios(schedule, ratios.exp())
 
 
@@ -114,11 +114,14 @@ class Karras(Grid):
     rho: float = 7.0
     ratio_max: float = 100.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.0 < self.rho < math.inf:
+            raise UserError(f"The root rho of Karras must be above 0 and finite, got {self.rho}.")
+
     def times(self, schedule: Schedule) -> Times:
-        first = _loudest(schedule, self.ratio_max) ** (1 / self.rho)
-        roots = torch.linspace(
-            first, self.ratio_min ** (1 / self.rho), self.steps, dtype=torch.float64
-        )
+        ends = (r ** (1 / self.rho) for r in _ends(schedule, self.ratio_max, self.ratio_min))
+        roots = torch.linspace(*ends, self.steps, dtype=torch.float64)
         return _from_ratios(schedule, roots**self.rho)
 
 
@@ -138,8 +141,16 @@ class Focused(Grid):
     rest: float = 0.33
     ratio_max: float = 100.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (-1.0 < self.height < math.inf and 0.0 < self.width < math.inf):
+            raise UserError(
+                "Focused wants a finite height above -1 and a finite width above 0, got "
+                f"{self.height} and {self.width}."
+            )
+
     def times(self, schedule: Schedule) -> Times:
-        ends = math.log(_loudest(schedule, self.ratio_max)), math.log(self.rest / self.steps)
+        ends = map(math.log, _ends(schedule, self.ratio_max, self.rest / self.steps))
         place = torch.linspace(*ends, 4097, dtype=torch.float64)
         bump = torch.special.ndtr((place - self.centre) / self.width)
         count = place + self.height * self.width * math.sqrt(math.tau) * bump
@@ -148,10 +159,17 @@ class Focused(Grid):
         return _from_ratios(schedule, torch.from_numpy(ratios).exp())
 
 
-def _loudest(schedule: Schedule, limit: float) -> float:
-    """σ/α at t = 1, at most `limit`."""
+def _ends(schedule: Schedule, most: float, least: float) -> tuple[float, float]:
+    """σ/α at t = 1, held to `most`, and `least`."""
     level = schedule.level(1.0)
-    return min(level.sigma / level.alpha, limit) if level.alpha > 0.0 else limit
+    first = min(level.sigma / level.alpha, most) if level.alpha > 0.0 else most
+    if not 0.0 < least < first < math.inf:
+        raise UserError(
+            f"The grid falls from σ/α = {first:.3g} (t = 1 of {type(schedule).__name__}, or "
+            f"ratio_max) and cannot rest at {least:.3g}: choose a ratio_min (of Focused a rest) "
+            "above 0 and below that."
+        )
+    return first, least
 
 
 def _from_ratios(schedule: Schedule, ratios: Times) -> Float64[Tensor, " n_and_0"]:

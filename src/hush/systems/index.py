@@ -68,11 +68,11 @@ def load(path: str | os.PathLike[str], average: bool = True) -> "System":
     """The system of a run folder with its trained weights, ready to sample from: the averaged ones,
     or with `average=False` the last. Raises `UserError` for a folder that is not a whole run."""
     from hush.system import rebuilt
-    from hush.training.checkpoint import Run, load_into
+    from hush.training.run import Run
+    from hush.training.stored import load_into
 
     run = Run(path)
     record = run.record
     system = rebuilt(find(record["name"]), record["arguments"])
-    name = "ema.safetensors" if average else "model.safetensors"
-    load_into(system.denoiser, system.codec, run.path / name)
+    load_into(system.denoiser, system.codec, run.path, "ema" if average else "model")
     return system

@@ -6,13 +6,19 @@ import torch
 from torch import Tensor, nn
 
 from hush.system import Recipe
+from hush.training.stored import Stored, cut
 
 
 def optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """Fused AdamW over the weights that are trained."""
+    """Fused AdamW over the weights that are trained; those cut over processes are a group of their
+    own, for one kernel does not take both."""
     trained = [p for p in module.parameters() if p.requires_grad]
+    groups = [[p for p in trained if cut(p) is kind] for kind in (True, False)]
     return torch.optim.AdamW(
-        trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        [{"params": group} for group in groups if group],
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        fused=True,
     )
 
 
@@ -26,19 +32,46 @@ def learning_rate(step: int, recipe: Recipe) -> float:
     return recipe.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, part)))
 
 
-def packed(adam: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as named tensors: "<parameter number>.<quantity>"."""
+def gradient_norm(adam: torch.optim.Optimizer) -> Tensor:
+    """The norm of all gradients, those of other processes' rows among them."""
+    norms = []
+    for group in adam.param_groups:
+        gradients = [p.grad for p in group["params"] if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+        norms.append(norm.full_tensor() if cut(norm) else norm)
+    return torch.linalg.vector_norm(torch.stack(norms))
+
+
+def take_step(adam: torch.optim.Optimizer, rate: float, divisor: Tensor, skip: Tensor) -> None:
+    """One step of `adam` with the gradients divided by `divisor`, or none where `skip` is 1, in one
+    pass over the weights and without asking the device: these two attributes are how torch's own
+    gradient scaler tells a fused optimiser."""
+    adam.grad_scale, adam.found_inf = divisor, skip
+    for group in adam.param_groups:
+        group["lr"] = rate
+    adam.step()
+    adam.zero_grad()
+
+
+def packed(adam: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
+    """The optimiser's state as named tensors: "<parameter>/<quantity>"."""
     return {
-        f"{number}.{name}": value.contiguous()
-        for number, quantities in adam.state_dict()["state"].items()
-        for name, value in quantities.items()
+        f"{name}/{quantity}": value
+        for name, weight in module.named_parameters()
+        for quantity, value in adam.state.get(weight, {}).items()
     }
 
 
-def unpack(adam: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+@torch.no_grad()
+def unpack(adam: torch.optim.Optimizer, module: nn.Module, found: Stored) -> None:
     """Give an optimiser the state that `packed` made."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, name = key.split(".")
-        state.setdefault(int(number), {})[name] = value
-    adam.load_state_dict({"state": state, "param_groups": adam.state_dict()["param_groups"]})
+    weights = dict(module.named_parameters())
+    adam.state.clear()
+    for key in found.names:
+        name, quantity = key.split("/")
+        weight = weights[name]
+        target = (
+            torch.zeros_like(weight) if found.shape(key) else torch.zeros((), device=weight.device)
+        )
+        found.fill(key, target)
+        adam.state[weight][quantity] = target

@@ -1,7 +1,9 @@
 """What a person sees while a model learns, and how they stop it."""
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -44,14 +46,28 @@ class Line:
         """One step more is done."""
         self._bar.advance(self._task)
 
-    def figures(self, loss: float, rate: float, speed: float) -> None:
-        """The figures of the newest report."""
-        text = f"loss {loss:.4f}  rate {rate:.1e}  {speed:,.0f}/s"
-        self._bar.update(self._task, figures=text)
+    def figures(self, figures: dict[str, float], speed: float) -> None:
+        """The figures of the newest report, and samples per second."""
+        text = f"loss {figures.get('loss', math.nan):.4f}  rate {figures['learning_rate']:.1e}  "
+        skipped = f"  skipped {figures['skipped']}" if "skipped" in figures else ""
+        self._bar.update(self._task, figures=f"{text}{speed:,.0f}/s{skipped}")
 
     def tell(self, message: str) -> None:
         """A message above the line."""
         self.console.print(message, highlight=False, markup=False)
+
+
+class Pace:
+    """How fast samples are learnt from; it cares nothing for the time of day."""
+
+    def __init__(self, seen: int) -> None:
+        self._seen, self._clock = seen, time.perf_counter()
+
+    def speed(self, seen: int) -> float:
+        """Samples per second since the last time it was asked."""
+        before, clock = self._seen, self._clock
+        self._seen, self._clock = seen, time.perf_counter()
+        return (self._seen - before) / max(self._clock - clock, 1e-9)
 
 
 @contextmanager

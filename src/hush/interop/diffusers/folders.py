@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from hush.errors import UserError
-from hush.training.checkpoint import write
+from hush.training.files import write
 
 INDEX = "model_index.json"
 CONFIG = "config.json"

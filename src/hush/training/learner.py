@@ -1,0 +1,106 @@
+"""A system as one module whose forward is its losses, on one process or spread over many."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from hush.objectives.base import Loss
+from hush.rng import Streams
+from hush.system import System
+from hush.training.stored import cut
+from hush.world import World
+
+TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+SMALL = 4096  # elements of a weight that is not worth cutting
+
+
+class Learner(nn.Module):
+    """A record batch and its streams to its losses: all that is trained is inside, so that what
+    spreads a module over processes sees all of it."""
+
+    def __init__(self, system: System, denoiser: nn.Module, codec: nn.Module) -> None:
+        super().__init__()
+        self.denoiser, self.codec = denoiser, codec
+        self._task, self._objective = system.task, system.objective
+
+    def forward(self, record: dict[str, Tensor], rng: Streams) -> Loss:
+        data, cond, mask = self._task.example(record)
+        return self._objective(self.denoiser, self.codec.encode(data), rng, cond, mask)
+
+
+def spread(module: nn.Module, world: World, shard: bool) -> nn.Module:
+    """The module on all processes of the world: whole on each, gradients averaged (DDP), or with
+    `shard` each keeping a share of the rows of every weight that is not small (FSDP2), put together
+    block by block as it computes; of the small ones `average` must share the gradients. Sharding
+    changes the module itself."""
+    if world.size == 1:
+        return module
+    if not shard:
+        with warnings.catch_warnings():  # newer torch has another word for it
+            warnings.simplefilter("ignore", FutureWarning)
+            return DistributedDataParallel(
+                module, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
+    mesh = init_device_mesh(world.device.type, (world.size,))
+    small = {weight for weight in module.parameters() if weight.numel() < SMALL}
+    for block in _blocks(module):
+        fully_shard(block, mesh=mesh, ignored_params=small)
+    return fully_shard(module, mesh=mesh, ignored_params=small)
+
+
+def average(learner: nn.Module, world: World) -> None:
+    """Share the gradients of the weights that every process of a sharded module keeps whole."""
+    if isinstance(learner, FSDPModule):
+        whole = [p for p in learner.parameters() if p.grad is not None and not cut(p)]
+        flat = torch.cat([p.grad.flatten() for p in whole])
+        parts = (world.summed(flat) / world.size).split([p.numel() for p in whole])
+        for weight, part in zip(whole, parts, strict=True):
+            weight.grad.copy_(part.view_as(weight))
+
+
+def _blocks(module: nn.Module) -> list[nn.Module]:
+    """What of a network is computed one after another: the items of its innermost lists."""
+    lists = [part for part in module.modules() if isinstance(part, nn.ModuleList)]
+    items = [item for part in lists for item in part]
+    inner = [item for item in items if not _holds_list(item)]
+    return [item for item in inner if any(True for _ in item.parameters())]
+
+
+def _holds_list(module: nn.Module) -> bool:
+    return any(isinstance(part, nn.ModuleList) for part in module.modules())
+
+
+def joining(learner: nn.Module, last: bool) -> Any:
+    """A context for one part of a batch: the processes share gradients at the `last` one only."""
+    if isinstance(learner, FSDPModule):
+        learner.set_requires_gradient_sync(last)
+    elif isinstance(learner, DistributedDataParallel) and not last:
+        return learner.no_sync()
+    return nullcontext()
+
+
+@contextmanager
+def lowered(network: nn.Module, precision: str, device: torch.device) -> Iterator[None]:
+    """The network in lower precision, its answer in float32. All else, noise and losses above all,
+    stays in float32."""
+    if precision == "no":
+        yield
+        return
+    inner = network.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Tensor:
+        with torch.autocast(device.type, TYPES[precision]):
+            return inner(*args, **kwargs).float()
+
+    network.forward = forward
+    try:
+        yield
+    finally:
+        del network.forward  # the class's own is seen again

@@ -1,0 +1,163 @@
+"""What a run says as it goes: to the person who watches, and to its files."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from hush.data import Source, grid, save
+from hush.evaluation.held_out import Losses, held_out_each
+from hush.evaluation.yardstick import verdict, yardsticks
+from hush.processes import GaussianProcess
+from hush.samplers import Multistep
+from hush.training.journal import Journal
+from hush.training.progress import Line, Pace
+from hush.training.run import Run
+from hush.training.trainer import Trainer
+
+DRAWN = 36  # samples in the grids drawn on the way
+
+
+class Reports:
+    """The reports of a run, and the examinations of its averaged weights, which all its processes
+    make together."""
+
+    def __init__(
+        self, trainer: Trainer, run: Run, line: Line, learnt: Source, held_out: Source
+    ) -> None:
+        self.trainer, self.run, self.line = trainer, run, line
+        self.learnt, self.held_out = learnt, held_out
+        self.world, self.recipe = trainer.world, trainer.recipe
+        self.system = replace(trainer.system, denoiser=trainer.ema.module)
+        self.journal = Journal(run.path, self.world.main)
+        self.close = self.journal.close
+
+    def begin(self) -> None:
+        """Go on from where the trainer stands: what was written of its step and later goes."""
+        self.journal.begin(self.trainer.step)
+        self._pace = Pace(self.trainer.seen)
+
+    def ended(self) -> bool:
+        """Whether the last report of the last step is written."""
+        return self.world.first(lambda: self.journal.ended(self.recipe.steps))
+
+    def made(self, stopped: Callable[[], bool]) -> bool:
+        """Report and examine where it is time to; whether that came to its end before
+        `stopped()`. Only then are the losses reported forgotten: who saves in between, saves
+        them."""
+        step = self.trainer.step
+        reported = step > 0 and self.recipe.due(self.recipe.report_every, step)
+        if reported:
+            self._report(step)
+        examine = step > 0 and self.recipe.due(self.recipe.sample_every, step)
+        if examine and not self._examine(step, stopped):
+            return False
+        if reported:
+            self.trainer.losses.clear()
+        return True
+
+    def learns(self, records: Tensor) -> None:
+        """Note which records the next step learns from, if the recipe wants that."""
+        if self.recipe.log_records:
+            self.journal.learnt(self.trainer.step + 1, self.world.rows(records).tolist())
+
+    def _report(self, step: int) -> None:
+        every = torch.stack(self.trainer.losses).tolist()
+        losses = [loss for loss in every if abs(loss) < float("inf")]
+        figures = {"loss": sum(losses) / len(losses)} if losses else {}
+        figures["learning_rate"] = self.trainer.rate
+        if len(losses) < len(every):
+            figures["skipped"] = len(every) - len(losses)
+        speed = self._pace.speed(self.trainer.seen)
+        self.line.figures(figures, speed)
+        self.journal.report(step, figures, samples_per_second=speed)
+
+    def _examine(self, step: int, stopped: Callable[[], bool]) -> bool:
+        """Held-out losses per noise level, and a grid of samples."""
+        found = held_out_each(
+            self.system,
+            self.held_out,
+            self.recipe.seed,
+            rank=self.world.rank,
+            world=self.world.size,
+        )
+        found = replace(found, each=self.world.summed(found.each))
+        losses, drawn = found.means(), self._drawn(stopped)
+        mean = sum(losses.values()) / len(losses)
+        if drawn is None:
+            return False
+        path = self.run.path / "samples" / f"step-{step:09d}.png"
+        if self.world.main:
+            save(grid(drawn), path, overwrite=True)
+        named = {f"held_out/{time}": loss for time, loss in losses.items()}
+        self.journal.report(step, {"held_out/mean": mean, **named})
+        self.line.tell(f"step {step}: held-out loss {mean:.4f}, samples in {path}")
+        self._warn(found)
+        return True
+
+    def _warn(self, found: Losses) -> None:
+        """Say so where a model that knows no network does as well."""
+        if self.world.main:
+            than = yardsticks(self.system, self.learnt, self.held_out, self.recipe.seed)
+            if than and (told := verdict(found, than)):
+                self.line.tell(told)
+
+    def _drawn(self, stopped: Callable[[], bool]) -> Tensor | None:
+        """Some samples in data units, each process having drawn a share; None once `stopped()`."""
+        numbers = isinstance(self.system.denoiser.process, GaussianProcess)
+        sampler = Multistep() if numbers else self.system.sampler
+        steps = min(self.system.grid.steps, 20 if numbers else 50)
+        each = -(-DRAWN // self.world.size)
+        states = self.system.walk(
+            each, sampler=sampler, grid=steps, seed=self.recipe.seed, start=self.world.rank * each
+        )
+        for state in states:
+            if self.world.most(stopped()):
+                return None
+            drawn = state.x
+        return self.world.rows(self.system.codec.decode(drawn))[:DRAWN].cpu()
+
+    def began(self) -> None:
+        """Say what is about to be learnt."""
+        weights = sum(p.numel() for p in self.trainer.denoiser.parameters())
+        self.line.tell(
+            f"{self.system.name}: {weights / 1e6:.2f} M weights, {len(self.learnt):,} records to "
+            f"learn from, {len(self.held_out):,} held out, on {self.world}"
+        )
+
+    def resumed(self, changed: bool) -> None:
+        """Say from where the run goes on, and whether the data have `changed` since."""
+        step = self.trainer.step
+        self.line.resume(step)
+        if step < self.recipe.steps:
+            self.line.tell(f"Going on from step {step} of {self.run.path}")
+        else:
+            self.line.tell(
+                f"{self.run.path} already has {step} of {self.recipe.steps} steps: ask for more "
+                "--steps to go on."
+            )
+        if changed:
+            self.line.tell(
+                f"The data are not what they were when step {step} was saved: from here on the "
+                "records come in another order, and others are held out."
+            )
+
+    def went_back(self, reached: int, lowered: float) -> None:
+        """Say that the run returned from the step it had `reached`, and how its rate is lowered."""
+        step = self.trainer.step
+        self.line.resume(step)
+        self.journal.report(step, {"went_back_from": reached, "rate": lowered})
+        self.line.tell(
+            f"step {reached}: the loss or its gradient was not finite many steps in a row. Back to "
+            f"step {step}, and on with {lowered:g} of the learning rate."
+        )
+
+    def over(self) -> None:
+        """Say where a run that was stopped stands."""
+        step = self.trainer.step
+        if step < self.recipe.steps:
+            self.line.tell(
+                f"Stopped and saved at step {step} of {self.recipe.steps} in {self.run.path}; run "
+                "the same command again to go on."
+            )

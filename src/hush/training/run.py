@@ -1,0 +1,209 @@
+"""A run's folder: what is in it, and whose it is.
+
+system.json          name, arguments, data, recipe, hush version
+model.safetensors    the weights of the newest checkpoint
+ema.safetensors      their average: what samples are drawn from
+state/000001000/     a whole checkpoint of 1,000 finished steps:
+                       model, ema, optimiser, loop .safetensors    (in parts, of a sharded run)
+                       state.json        step, samples learnt from, the data's digest
+                       checksums.json    CRC-32 of each of these files
+metrics.jsonl        one line per report
+samples/             grids drawn on the way
+tensorboard/         the same reports as curves, and the speed
+
+Nothing in it is code: tensors are safetensors, all else is JSON. The newest two checkpoints are
+kept. What is being written bears the name `.NAME.partial`; a checkpoint whose checksums do not fit
+is set aside as `damaged-NAME`. A lock, which the system itself drops when a process dies, keeps a
+second process out.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from hush.errors import UserError
+from hush.training import files
+from hush.training.stored import Stored
+
+KEPT = 2  # checkpoints that stay on disk: the newest, and one to fall back on
+PUBLISHED = ("model", "ema")  # what of a checkpoint the run shows at its top
+
+
+def jsonable(value: Any) -> Any:
+    """Dataclasses as dictionaries and tuples as lists, as they come back from JSON."""
+    if is_dataclass(value):
+        value = asdict(value)
+    if isinstance(value, dict):
+        return {key: jsonable(item) for key, item in value.items()}
+    return [jsonable(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+class Run:
+    """The folder of one run."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `system.json` says: name, arguments, data, hush version."""
+        path = self.path / "system.json"
+        try:
+            record = json.loads(path.read_text())
+            if not {"name", "arguments"} <= record.keys():
+                raise ValueError("it has no name and arguments of a system")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UserError(
+                f"{self.path} is not a run: it has no system.json. Expected a folder written by "
+                "`hush train … --out FOLDER`."
+            ) from error
+        except (ValueError, AttributeError, OSError, RecursionError) as error:
+            raise UserError(f"{path} cannot be read as the record of a run: {error}.") from error
+        return record
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process from training in this folder. Raises `UserError` where one
+        already does."""
+        self._claimable()
+        lock = filelock.FileLock(self.path / ".lock", timeout=5.0)
+
+        def acquire() -> None:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+
+        try:
+            files.with_care(self.path, acquire)
+        except filelock.Timeout as error:
+            raise UserError(
+                f"{self.path} is being trained by another process: wait until it ends, or choose "
+                "another --out."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _claimable(self) -> None:
+        if (self.path / "system.json").exists():
+            _ = self.record  # raises where it cannot be read
+        elif self.path.exists() and (
+            not self.path.is_dir() or any(file.name != ".lock" for file in self.path.iterdir())
+        ):
+            raise UserError(
+                f"{self.path} already holds other files and no run: choose a new --out."
+            )
+
+    def claim(self, record: dict[str, Any]) -> None:
+        """Make this folder the run of `record`, or check that it already is; what does not make it
+        another run (most of the recipe, say) is brought up to date. What a process that died left
+        half-written goes."""
+        path = self.path / "system.json"
+        for left in (*self.path.glob(".*.partial"), *self.path.glob("state/.*.partial")):
+            files.remove(left)
+        if path.exists():
+            if self.record == record:
+                return
+            self._check(self.record, record)
+        files.write(path, lambda aside: aside.write_text(json.dumps(record, indent=2) + "\n"))
+
+    def _check(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        if old["name"] != new["name"]:
+            raise UserError(
+                f"{self.path} is a run of {old['name']}, not of {new['name']}: choose another "
+                "--out, or train the same system to go on."
+            )
+        fixed = [("arguments", key) for key in new["arguments"]]
+        fixed += [("recipe", key) for key in ("seed", "held_out") if key in old.get("recipe", {})]
+        for part, key in fixed:
+            before, now = old[part].get(key), new[part][key]
+            if before != now:
+                raise UserError(
+                    f"{self.path} was begun with {key} = {before}, not {now}: choose another "
+                    "--out, or the same settings to go on."
+                )
+
+    def folder(self, step: int) -> Path:
+        """Where the checkpoint of `step` finished steps lies, or would."""
+        return self.path / "state" / f"{step:09d}"
+
+    def checkpoints(self) -> list[int]:
+        """The steps of the checkpoints, oldest first."""
+        found = (self.path / "state").glob("[0-9]*")
+        return sorted(int(path.name) for path in found if path.is_dir() and path.name.isdigit())
+
+    def newest(self, tell: Callable[[str], None]) -> int | None:
+        """The step of the newest whole checkpoint; a damaged one is set aside by name and the one
+        before is used. None where there is none yet."""
+        for step in reversed(self.checkpoints()):
+            folder = self.folder(step)
+            try:
+                _verify(folder)
+            except (OSError, ValueError, AttributeError) as error:
+                aside = folder.with_name(f"damaged-{folder.name}")
+                files.remove(aside)
+                folder.rename(aside)
+                tell(f"The checkpoint {folder} is damaged ({error}); it is kept as {aside.name}.")
+                continue
+            return step
+        if any((self.path / "state").glob("damaged-*")):
+            raise UserError(
+                f"No whole checkpoint is left in {self.path / 'state'}: choose another --out to "
+                "begin anew, or bring back an older copy of that folder."
+            )
+        return None
+
+    def state(self, step: int) -> dict[str, Any]:
+        """What the checkpoint of a step says of where it stands."""
+        return json.loads((self.folder(step) / "state.json").read_text())
+
+    def publish(self, step: int, parts: int = 1) -> None:
+        """Show a checkpoint's weights at the top of the run, and drop what need not be kept. Parts
+        are put together."""
+        folder = self.folder(step)
+        for name in PUBLISHED:
+            single = folder / f"{name}.safetensors"
+            fill = _joining(folder, name) if parts > 1 else _linking(single)
+            files.write(self.path / single.name, fill)
+        for old in self.checkpoints()[:-KEPT]:
+            files.remove(self.folder(old))
+
+    def back(self, returns: int) -> int:
+        """The step to return to for the first time, the second …: that of the newest checkpoint,
+        then ever older ones. Those of later steps are dropped, for they led nowhere."""
+        steps = self.checkpoints()
+        step = steps[-min(returns, len(steps))]
+        for later in steps:
+            if later > step:
+                files.remove(self.folder(later))
+        return step
+
+
+def _linking(single: Path) -> Callable[[Path], None]:
+    return lambda aside: files.link(single, aside)
+
+
+def _joining(folder: Path, name: str) -> Callable[[Path], None]:
+    import safetensors.torch
+
+    def fill(aside: Path) -> None:
+        found = Stored(folder, name)
+        safetensors.torch.save_file({key: found.whole(key) for key in found.names}, aside)
+
+    return fill
+
+
+def _verify(folder: Path) -> None:
+    """Raises `ValueError` or `OSError` where a file is not what was written."""
+    sums = json.loads((folder / "checksums.json").read_text())
+    if "state.json" not in sums:
+        raise ValueError("its checksums are not whole")
+    for name, expected in sums.items():
+        if files.checksum(folder / name) != expected:
+            raise ValueError(f"{name} is not what was written")

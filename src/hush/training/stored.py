@@ -1,0 +1,169 @@
+"""Tensors on the disk: in one file, or in the parts that many processes wrote.
+
+A part `name-00001-of-00004.safetensors` holds, under the names of the whole tensors, the rows that
+process 1 of 4 had. A whole tensor is its rows in the order of the parts, so what four processes
+wrote, any number can read, each only the rows it needs.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from hush.errors import UserError
+
+Tensors = dict[str, Tensor]
+
+
+def part_name(name: str, part: int, parts: int) -> str:
+    """The file of one of `parts` processes; of a single one, the plain name."""
+    return f"{name}.safetensors" if parts == 1 else f"{name}-{part:05d}-of-{parts:05d}.safetensors"
+
+
+def cut(tensor: Tensor) -> bool:
+    """Whether processes have a share of its rows each."""
+    return isinstance(tensor, DTensor)
+
+
+def snapshot(tensors: Mapping[str, Tensor], main: bool = True) -> Tensors:
+    """A copy, in the processor's memory, of what of the tensors is this process's to write: its
+    rows of those that are sharded; of the others everything on the main process, else nothing."""
+    kept = {}
+    for name, tensor in tensors.items():
+        if cut(tensor):
+            local = tensor.to_local()
+            if local.shape[0] > 0:
+                kept[name] = _copied(local)
+        elif main:
+            kept[name] = _copied(tensor)
+    return kept
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+
+
+class Stored:
+    """The tensors named `name` in a folder: `name.safetensors`, or all its parts.
+
+    Raises `UserError` for a file that is missing or damaged.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.path = folder / f"{name}.safetensors"
+        files = [self.path] if self.path.exists() else sorted(folder.glob(f"{name}-*-of-*"))
+        if not files:
+            raise UserError(
+                f"{self.path} is missing. Expected a run folder written by `hush train`; is the "
+                "path right?"
+            )
+        self._files = [self._opened(file) for file in files]
+        self.names = list(dict.fromkeys(name for file in self._files for name in file.keys()))  # noqa: SIM118
+
+    def _opened(self, file: Path) -> Any:
+        return self._sound(lambda: safetensors.safe_open(file, "pt"), file)
+
+    def _sound(self, read: Callable[[], Any], file: Path) -> Any:
+        try:
+            return read()
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"{file} is damaged ({error}). Run `hush train` again with the same --out: it goes "
+                "on from the newest whole checkpoint."
+            ) from error
+
+    def _holding(self, name: str) -> list[Any]:
+        return [file for file in self._files if name in file.keys()]  # noqa: SIM118
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a whole tensor."""
+        shapes = [tuple(file.get_slice(name).get_shape()) for file in self._holding(name)]
+        return (sum(s[0] for s in shapes), *shapes[0][1:]) if shapes[0] else ()
+
+    def kind(self, name: str) -> torch.dtype:
+        """The type of a tensor's elements."""
+        if not self.shape(name):
+            return self.whole(name).dtype
+        return self._holding(name)[0].get_slice(name)[:0].dtype
+
+    def whole(self, name: str) -> Tensor:
+        """A whole tensor."""
+        parts = [
+            self._sound(lambda file=file: file.get_tensor(name), self.path)
+            for file in self._holding(name)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def rows(self, name: str, start: int, stop: int) -> Tensor:
+        """Some rows of a tensor."""
+        found, first = [], 0
+        for file in self._holding(name):
+            part = file.get_slice(name)
+            count = part.get_shape()[0]
+            low, high = max(start - first, 0), min(stop - first, count)
+            if low < high:
+                found.append(part[low:high])
+            first += count
+        return torch.cat(found)
+
+    def fill(self, name: str, target: Tensor) -> None:
+        """Copy a tensor, or the rows of it that this process has, into `target`."""
+        if not cut(target):
+            target.copy_(self.whole(name))
+            return
+        local, mesh = target.to_local(), target.device_mesh
+        each = -(-target.shape[0] // mesh.size())
+        start = min(target.shape[0], mesh.get_rank() * each)
+        if local.shape[0] > 0:
+            local.copy_(self.rows(name, start, start + local.shape[0]))
+
+
+def stored(denoiser: nn.Module, codec: nn.Module) -> Tensors:
+    """The weights of a denoiser and what its codec measured, as one file's tensors."""
+    parts = {"denoiser": denoiser.state_dict(), "codec": codec.state_dict()}
+    return {
+        f"{part}.{name}": value.detach()
+        for part, tensors in parts.items()
+        for name, value in tensors.items()
+    }
+
+
+@torch.no_grad()
+def load_into(denoiser: nn.Module, codec: nn.Module, folder: Path, name: str) -> None:
+    """Give a denoiser and a codec the tensors that `stored` named. Raises `UserError`, and changes
+    nothing, where names, shapes or types are not theirs."""
+    found, wanted = Stored(folder, name), stored(denoiser, codec)
+    _check(found, wanted)
+    for key, target in wanted.items():
+        found.fill(key, target)
+
+
+def _check(found: Stored, wanted: Tensors) -> None:
+    def differ(what: str) -> UserError:
+        return UserError(
+            f"{found.path} does not fit the system its run names: {what}. Were files of two runs "
+            "mixed? Bring back the folder's own, or train anew with another --out."
+        )
+
+    missing, strange = wanted.keys() - set(found.names), set(found.names) - wanted.keys()
+    if missing or strange:
+        raise differ(f"it {_listed('lacks', missing)}{_listed('has also', strange, missing)}")
+    for key, target in wanted.items():
+        shape, kind = found.shape(key), found.kind(key)
+        if shape != tuple(target.shape):
+            raise differ(f"{key} has shape {shape}, expected {tuple(target.shape)}")
+        if kind != target.dtype:
+            raise differ(f"{key} is of {kind}, expected {target.dtype}")
+
+
+def _listed(verb: str, names: Iterable[str], before: Iterable[str] = ()) -> str:
+    names = sorted(names)
+    if not names:
+        return ""
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{' and ' if before else ''}{verb} {names[0]}{more}"

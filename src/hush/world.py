@@ -1,0 +1,126 @@
+"""The processes that work on one thing together, started by torchrun or what sets its environment.
+
+A process is its `rank` of `size`. Alone (size 1) every word here costs nothing.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from hush.errors import UserError
+
+Result = TypeVar("Result")
+PATIENCE = timedelta(hours=2)  # the others wait this long for one that reads a slow disk
+
+
+def device_of(rank: int) -> torch.device:
+    """The accelerator of the process that is `rank` on its machine; the CPU where there is none."""
+    if not torch.accelerator.is_available():
+        return torch.device("cpu")
+    kind = torch.accelerator.current_accelerator().type
+    return torch.device(kind, rank % torch.accelerator.device_count())
+
+
+@dataclass(frozen=True)
+class World:
+    """How many processes there are, which of them this is, and where it computes."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: device_of(0))
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the process that speaks to the user and owns the run's folder."""
+        return self.rank == 0
+
+    def __str__(self) -> str:
+        return f"{self.device.type}" + (f", {self.size} processes" if self.size > 1 else "")
+
+    def share(self, count: int) -> range:
+        """This process's part of 0 … count - 1: the parts are contiguous, in the order of ranks,
+        and as long as each other but for the last, which may be shorter or empty."""
+        each = -(-count // self.size)
+        return range(min(count, self.rank * each), min(count, (self.rank + 1) * each))
+
+    def most(self, number: int) -> int:
+        """The largest of the numbers that the processes bring; the device does not wait."""
+        if self.size == 1:
+            return number
+        given = torch.tensor(number)
+        dist.all_reduce(given, dist.ReduceOp.MAX)
+        return int(given)
+
+    def summed(self, tensor: Tensor) -> Tensor:
+        """The sum over all processes."""
+        if self.size == 1:
+            return tensor
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    def rows(self, tensor: Tensor) -> Tensor:
+        """The rows of all processes, in the order of ranks; each brings as many."""
+        if self.size == 1:
+            return tensor
+        parts = [torch.empty_like(tensor) for _ in range(self.size)]
+        dist.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts)
+
+    def alike(self, module: nn.Module) -> None:
+        """Give every process the main one's parameters and buffers."""
+        if self.size > 1:
+            for tensor in (*module.parameters(), *module.buffers()):
+                dist.broadcast(tensor.detach(), 0)
+
+    def first(self, function: Callable[[], Result]) -> Result:
+        """What `function` returns, or the `UserError` it raises, on the main process, for all."""
+        if self.size == 1:
+            return function()
+        answer: list = [None, None]
+        if self.main:
+            try:
+                answer[0] = function()
+            except UserError as error:
+                answer[1] = str(error)
+        dist.broadcast_object_list(answer, 0)
+        if answer[1] is not None:
+            raise UserError(answer[1])
+        return answer[0]
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        self.most(0)
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """This process among those it was started with (RANK, WORLD_SIZE and LOCAL_RANK of the
+    environment); the group it joins is left at the end, unless it was joined before."""
+    rank, size, local = (
+        int(os.environ.get(name, default))
+        for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+    )
+    device = device_of(local)
+    if size == 1:
+        yield World(device=device)
+        return
+    ours = not dist.is_initialized()
+    if ours:
+        if device.type != "cpu":
+            torch.accelerator.set_device_index(device.index)
+        backend = dist.get_default_backend_for_device(device)
+        both = backend if device.type == "cpu" else f"cpu:gloo,{device.type}:{backend}"
+        dist.init_process_group(both, timeout=PATIENCE)
+    try:
+        yield World(rank, size, device)
+    finally:
+        if ours:
+            dist.destroy_process_group()
