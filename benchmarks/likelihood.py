@@ -9,9 +9,11 @@ A FOLDER that holds the runs already only measures them; `--only NAME` trains on
 """
 
 import argparse
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -84,10 +86,19 @@ def main() -> None:
         return
     models = {name: trained(name, data, given.folder, given.steps) for name in SYSTEMS}
     lines = variances(models, train, test)
-    lines = [*systems(train, test, given.folder, given.steps), "", *lines]
+    lines = [head(given.steps), "", *systems(train, test, given.folder, given.steps), "", *lines]
     results = Path(__file__).parent / "results" / "likelihood.md"
     results.write_text("\n".join(lines) + "\n")
     print(results.read_text())
+
+
+def head(steps: int) -> str:
+    """What was measured, when and on what."""
+    return (
+        f"Held-out digits (359, 17 levels, no classes), {steps} steps of batch 64, one seed; "
+        f"{date.today()}, torch {torch.__version__}, {platform.machine()}, `python "
+        "benchmarks/likelihood.py`. The first 16 samples of each system are in likelihood.png."
+    )
 
 
 def trained(name: str, data: Source, folder: Path, steps: int) -> System:
@@ -117,7 +128,8 @@ def systems(train: Source, test: Source, folder: Path, steps: int) -> list[str]:
             rows.append(row)
             pictures.append(drawn)
             print(row, flush=True)
-    save(grid(torch.cat(pictures), 16), folder / "samples.png", overwrite=True)
+    samples = Path(__file__).parent / "results" / "likelihood.png"
+    save(grid(torch.cat(pictures), 16), samples, overwrite=True)
     return [
         "| system | bits per dimension | how | by the flow | distance / floor | real or fake |",
         "|---|---|---|---|---|---|",
