@@ -5,16 +5,19 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow faults lint clean
 
 demo: .venv/ready
 	OMP_NUM_THREADS=$$(nproc 2>/dev/null || sysctl -n hw.ncpu) $(BIN)/python examples/digits.py runs/demo
 
 test: .venv/ready lint
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow and not faults"
 
 slow: .venv/ready
 	$(BIN)/pytest -m slow
+
+faults: .venv/ready
+	$(BIN)/pytest -m faults
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -9,6 +9,10 @@ class UserError(Exception):
     expected and what to do. The command line prints it as one sentence, without a traceback."""
 
 
+class Elsewhere(UserError):
+    """An error that another process of the same run tells of: the command line says nothing."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: the closest known one if there is one, else all of them.
 

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from hush.errors import UserError
+from hush.errors import Elsewhere, UserError
 
 Result = TypeVar("Result")
 PATIENCE = timedelta(hours=2)  # the others wait this long for one that reads a slow disk
@@ -92,7 +92,7 @@ class World:
                 answer[1] = str(error)
         dist.broadcast_object_list(answer, 0)
         if answer[1] is not None:
-            raise UserError(answer[1])
+            raise (UserError if self.main else Elsewhere)(answer[1])
         return answer[0]
 
     def wait(self) -> None:

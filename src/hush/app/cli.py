@@ -5,7 +5,7 @@ import os
 import sys
 from typing import NamedTuple
 
-from hush.errors import UserError, nearest
+from hush.errors import Elsewhere, UserError, nearest
 
 
 class Command(NamedTuple):
@@ -39,16 +39,24 @@ def main() -> None:
     arguments = sys.argv[1:]
     try:
         run(arguments)
+    except Elsewhere:
+        sys.exit(2)
     except UserError as error:
-        print(f"hush: {error}", file=sys.stderr)
+        print(f"{_speaker()}: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output left, `hush systems | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a full disk under a log file, a folder taken away
-        print(f"hush: {error}. What was saved before is still there.", file=sys.stderr)
+        print(f"{_speaker()}: {error}. What was saved before is still there.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _speaker() -> str:
+    """Who speaks: of several processes that torchrun started, which."""
+    rank = os.environ.get("RANK", "0")
+    return "hush" if rank == "0" else f"hush, process {rank}"
 
 
 def run(arguments: list[str]) -> None:

@@ -1,6 +1,7 @@
 """`hush train`: flags from the signatures of the system, its recipe and the picture options."""
 
 import inspect
+import os
 import sys
 from dataclasses import asdict, field, make_dataclass
 from pathlib import Path
@@ -34,7 +35,8 @@ def train(arguments: list[str]) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     source = open_source(options.data, **given(options.pictures))
-    print(f"{options.data}: {source.summary()}", file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
+        print(f"{options.data}: {source.summary()}", file=sys.stderr)
     settings = {
         key: getattr(options, key)
         for key in inspect.signature(function).parameters

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from hush.data import Source, batches, split
-from hush.errors import UserError
+from hush.errors import Elsewhere, UserError
 from hush.networks.energy import Gradient
 from hush.system import Recipe, System
 from hush.training.guard import LOOK, PATIENCE
@@ -200,7 +200,7 @@ class Loop:
         if error:
             raise error
         if word == FAILED:
-            raise UserError("Another process of this run failed: its own message says why.")
+            raise Elsewhere("Another process of this run failed: its own message says why.")
 
     def _go_back(self) -> None:
         """Return to a checkpoint, at first the newest, and go on with half the learning rate."""

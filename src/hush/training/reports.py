@@ -32,6 +32,7 @@ class Reports:
         self.system = replace(trainer.system, denoiser=trainer.ema.module)
         self.journal = Journal(run.path, self.world.main)
         self.close = self.journal.close
+        self._warned: str | None = None
 
     def begin(self) -> None:
         """Go on from where the trainer stands: what was written of its step and later goes."""
@@ -100,8 +101,10 @@ class Reports:
         """Say so where a model that knows no network does as well."""
         if self.world.main:
             than = yardsticks(self.system, self.learnt, self.held_out, self.recipe.seed)
-            if than and (told := verdict(found, than)):
+            told = verdict(found, than) if than else None
+            if told and told != self._warned:
                 self.line.tell(told)
+            self._warned = told
 
     def _drawn(self, stopped: Callable[[], bool]) -> Tensor | None:
         """Some samples in data units, each process having drawn a share; None once `stopped()`."""

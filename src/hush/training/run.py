@@ -122,10 +122,9 @@ class Run:
         fixed = [("arguments", key) for key in new["arguments"]]
         fixed += [("recipe", key) for key in ("seed", "held_out") if key in old.get("recipe", {})]
         for part, key in fixed:
-            before, now = old[part].get(key), new[part][key]
-            if before != now:
+            for name, before, now in _changes(key, old[part].get(key), new[part][key]):
                 raise UserError(
-                    f"{self.path} was begun with {key} = {before}, not {now}: choose another "
+                    f"{self.path} was begun with {name} = {before}, not {now}: choose another "
                     "--out, or the same settings to go on."
                 )
 
@@ -183,6 +182,15 @@ class Run:
             if later > step:
                 files.remove(self.folder(later))
         return step
+
+
+def _changes(name: str, before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """(name, before, now) of what differs, inside of dictionaries too."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in now:
+            yield from _changes(key, before.get(key), now[key])
+    elif before != now:
+        yield name, before, now
 
 
 def _linking(single: Path) -> Callable[[Path], None]:
