@@ -247,7 +247,7 @@ def test_a_signal_saves_and_leaves_cleanly_and_the_same_command_goes_on(tmp_path
     assert running.returncode == 0
     assert "Stopped and saved at step" in said
     assert "Traceback" not in said
-    step = int((out / "state").iterdir().__next__().name)
+    step = max(int(folder.name) for folder in (out / "state").iterdir())
     done = subprocess.run(
         [*command, "--steps", str(step + 1)], capture_output=True, text=True, check=True
     )

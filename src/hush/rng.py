@@ -109,4 +109,4 @@ class Streams:
         return philox(counter, (self.seed & _WORD, (self.seed >> 32) & _WORD))
 
     def _shaped(self, numbers: Tensor, event: tuple[int, ...]) -> Tensor:
-        return numbers.reshape(len(self), -1)[:, : math.prod(event)].reshape(len(self), *event)
+        return numbers.flatten(1)[:, : math.prod(event)].reshape(len(self), *event)

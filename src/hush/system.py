@@ -121,17 +121,19 @@ class System:
         seed: int | None = None,
         guidance: Guidance | float | None = None,
         batch: int = 256,
+        start: int = 0,
     ) -> Tensor:
         """`count` new samples in data units: pictures (count, channel, height, width) in [0, 1].
 
-        Sample i of a seed is the same however many are drawn and in whatever `batch` (to rounding).
-        `grid` may be a number of steps, `guidance` a scale; without a seed one is drawn.
+        They are the samples `start`, start + 1, … of the seed: each is the same however many are
+        drawn and in whatever `batch` (to rounding). `grid` may be a number of steps, `guidance` a
+        scale; without a seed one is drawn.
         """
         seed = random.getrandbits(63) if seed is None else seed
         parts = []
-        for start in range(0, count, batch):
-            size = min(batch, count - start)
-            *_, last = self.walk(size, cond, sampler, grid, seed, guidance, start)
+        for first in range(start, start + count, batch):
+            size = min(batch, start + count - first)
+            *_, last = self.walk(size, cond, sampler, grid, seed, guidance, first)
             parts.append(self.codec.decode(last.x))
         return torch.cat(parts)
 

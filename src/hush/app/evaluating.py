@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hush.data import Source
     from hush.evaluation import Estimate
     from hush.system import System
+    from hush.world import World
 
 CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
 Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
@@ -24,7 +25,8 @@ BANDS = 8  # rows of the profile
 
 @dataclass(frozen=True)
 class Options:
-    """Bits per dimension of data under a run: what storing them with it would cost, or a bound."""
+    """Bits per dimension of data under a run: what storing them with it would cost, or a bound.
+    Under torchrun every process measures a share."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A folder written by `hush train`."""
@@ -57,13 +59,23 @@ def evaluate(arguments: list[str]) -> None:
     """Measure the likelihood of data under a run and print it as a table."""
     import torch
 
-    from hush.data import open_source
-    from hush.systems.index import load
+    from hush.world import joined
 
     options = tyro.cli(Options, args=arguments, prog="hush evaluate", config=CONFIG)
     if options.threads:
         torch.set_num_threads(options.threads)
+    with joined() as world:
+        _evaluate(options, world)
+
+
+def _evaluate(options: Options, world: "World") -> None:
+    from hush.data import open_source
+    from hush.evaluation import likelihood
+    from hush.systems.index import load
+
     system = load(options.run, average=not options.last)
+    system.denoiser.to(world.device)
+    system.codec.to(world.device)
     source = open_source(options.data, **given(options.pictures))
     if tuple(source.shape) != tuple(system.task.shape):
         raise UserError(
@@ -71,7 +83,20 @@ def evaluate(arguments: list[str]) -> None:
             f"{tuple(system.task.shape)}: give it data of the same kind."
         )
     seen, unseen = _parts(options, source)
-    _print(options, system, seen, unseen)
+    method = _method(options, system)
+    found = likelihood(
+        system,
+        unseen,
+        method,
+        steps=options.steps,
+        start=options.start,
+        draws=options.draws,
+        given_class=not options.no_class,
+        seed=options.seed,
+        world=world,
+    )
+    if world.main:
+        _print(options, system, method, found, seen, unseen)
 
 
 def _parts(options: Options, source: "Source") -> tuple["Source | None", "Source"]:
@@ -94,23 +119,19 @@ def _parts(options: Options, source: "Source") -> tuple["Source | None", "Source
     return seen, unseen
 
 
-def _print(options: Options, system: "System", seen: "Source | None", unseen: "Source") -> None:
+def _print(
+    options: Options,
+    system: "System",
+    method: str,
+    found: "Estimate",
+    seen: "Source | None",
+    unseen: "Source",
+) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from hush.evaluation import histogram, likelihood
+    from hush.evaluation import histogram
 
-    method = _method(options, system)
-    found = likelihood(
-        system,
-        unseen,
-        method,
-        steps=options.steps,
-        start=options.start,
-        draws=options.draws,
-        given_class=not options.no_class,
-        seed=options.seed,
-    )
     table = Table()
     table.add_column("what", no_wrap=True)
     table.add_column("bits per dimension", justify="right", no_wrap=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hush.system import System
+    from hush.world import World
 
 Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 Real = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
@@ -21,13 +22,15 @@ Word = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 Classes = Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
 
+AT_ONCE = 256
 MOMENTS = 10  # columns of the trace
 TRACED = 8  # its rows
 
 
 @dataclass(frozen=True)
 class Options:
-    """Draw from a trained model: one PNG per sample, and grid.png of all of them."""
+    """Draw from a trained model: one PNG per sample, and grid.png of all of them. Under torchrun
+    every process draws a share."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A folder written by `hush train`."""
@@ -52,8 +55,9 @@ class Options:
     """Scale of classifier-free guidance; 1 is none, more is clearer and less varied."""
     trace: bool = False
     """Also write trace.png: a few of the samples on their way out of the noise."""
-    batch: int = 256
-    """Samples drawn at once; changes speed and memory, not the samples."""
+    batch: Whole = None
+    """Samples a process draws at once, by default its share, at most 256; changes speed and memory,
+    not the samples."""
     last: bool = False
     """Draw from the last weights instead of their average."""
     threads: Whole = None
@@ -64,28 +68,66 @@ def sample(arguments: list[str]) -> None:
     """Draw samples from a run."""
     import torch
 
-    from hush.systems.index import load
+    from hush.world import joined
 
     options = tyro.cli(
         Options, args=arguments, prog="hush sample", config=(tyro.conf.FlagCreatePairsOff,)
     )
-    if options.count < 1 or options.batch < 1:
-        raise UserError(f"--count {options.count} --batch {options.batch}: both must be 1 or more.")
+    for name in ("count", "batch"):
+        if (number := getattr(options, name)) is not None and number < 1:
+            raise UserError(f"--{name} must be 1 or more, got {number}.")
     if options.threads:
         torch.set_num_threads(options.threads)
+    with joined() as world:
+        _sample(options, world)
+
+
+def _sample(options: Options, world: "World") -> None:
+    from hush.data import grid, save
+    from hush.systems.index import load
+
     system = _settled(load(options.run, average=not options.last), options)
+    system.denoiser.to(world.device)
+    system.codec.to(world.device)
+    seed, out = world.first(lambda: _place(options))
+    cond = options.classes.split(",") if options.classes else None
+    mine, pictures = _drawn(system, cond, seed, options, world)
+    _write(system, pictures, cond, out, mine)
+    world.wait()
+    if not world.main:
+        return
+    columns = 10 if len(system.task.classes) == 10 else None
+    save(grid(pictures, columns), out / "grid.png")
+    if options.trace:
+        _trace(system, cond, seed, options, out)
+    print(f"{options.count} samples with seed {seed} in {out}, all of them in {out / 'grid.png'}")
+
+
+def _place(options: Options) -> tuple[int, Path]:
+    """The seed, and the folder that the samples go to."""
     seed = random.getrandbits(31) if options.seed is None else options.seed
     out = options.out or options.run / "samples" / f"seed-{seed}"
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} already holds files: choose another --out or --seed.")
-    cond = options.classes.split(",") if options.classes else None
-    pictures = system.sample(
-        options.count, cond, seed=seed, guidance=options.guidance, batch=options.batch
-    )
-    _write(system, pictures.cpu(), cond, out)
-    if options.trace:
-        _trace(system, cond, seed, options, out)
-    print(f"{options.count} samples with seed {seed} in {out}, all of them in {out / 'grid.png'}")
+    return seed, out
+
+
+def _drawn(
+    system: "System", cond: list[str] | None, seed: int, options: Options, world: "World"
+) -> tuple[range, "Tensor"]:
+    """Which samples this process has drawn, and the samples of all. Each draws whole batches, the
+    same as one would alone, so that they agree to the last bit."""
+    import torch
+
+    batch = options.batch or min(AT_ONCE, -(-options.count // world.size))
+    batches = world.share(-(-options.count // batch))
+    mine = range(batches.start * batch, min(options.count, batches.stop * batch))
+    pictures = torch.zeros(options.count, *system.task.shape)
+    if mine:
+        pictures[mine.start : mine.stop] = system.sample(
+            len(mine), cond, seed=seed, guidance=options.guidance, batch=batch, start=mine.start
+        )
+    return mine, world.summed(pictures)  # what another has drawn is 0
 
 
 def _settled(system: "System", options: Options) -> "System":
@@ -114,19 +156,20 @@ def _settled(system: "System", options: Options) -> "System":
     return replace(system, sampler=sampler, grid=grid)
 
 
-def _write(system: "System", pictures: "Tensor", cond: list[str] | None, out: Path) -> None:
-    from hush.data import grid, save
+def _write(
+    system: "System", pictures: "Tensor", cond: list[str] | None, out: Path, mine: range
+) -> None:
+    """Each of `mine` as a file of its own, named by its number and class."""
+    from hush.data import save
 
     levels = int(system.codec.levels) or None
     _, labels = system.task.request(len(pictures), cond)
-    for number, picture in enumerate(pictures):
+    for number in mine:
         name = f"{number:05d}"
         if labels is not None:
             label = system.task.classes[int(labels[number])]
             name += "-" + re.sub(r"[^\w.-]", "_", label)
-        save(picture, out / f"{name}.png", levels)
-    columns = 10 if labels is not None and len(system.task.classes) == 10 else None
-    save(grid(pictures, columns), out / "grid.png")
+        save(pictures[number], out / f"{name}.png", levels)
 
 
 def _trace(

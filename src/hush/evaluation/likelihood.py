@@ -6,7 +6,7 @@ codec ── x_0 ──┬─ "bound"       the chain that is walked, decoded to
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,13 +17,13 @@ from hush.codecs import Affine
 from hush.data import Source
 from hush.errors import UserError
 from hush.likelihoods import Binned, Density, Flow, Uniform, bound, continuous
-from hush.likelihoods.bound import Bound
 from hush.likelihoods.decoders import Decoder
 from hush.processes import GaussianProcess
 from hush.rng import Streams, derive
 from hush.samplers import grids
-from hush.schedules import Tabulated
+from hush.schedules import Level, Tabulated
 from hush.system import System
+from hush.world import World
 
 Method = Literal["bound", "continuous", "flow"]
 
@@ -64,6 +64,7 @@ def likelihood(
     decoder: Decoder | None = None,
     seed: int = 0,
     batch: int = 256,
+    world: World | None = None,
 ) -> Estimate:
     """Bits per dimension of the data under a system: -log2 p(x)/D, or an upper bound on it.
 
@@ -75,27 +76,32 @@ def likelihood(
     The bounds are of the model that is sampled from, its beliefs held in range as there; the flow
     is the network's own.
     Data of levels have a probability; of continuous data it is the density in their own units, and
-    may be negative. `given_class` tells the model each record's class, as in sampling.
+    may be negative. `given_class` tells the model each record's class, as in sampling. The processes
+    of a `world` measure a share of the records each, and all return the same.
 
     Raises:
         UserError: the method does not fit the system.
     """
     _check(system, method)
-    decoder = decoder or _decoder(system)
+    world, decoder = world or World(device=_device(system)), decoder or _decoder(system)
     denoiser = system.threshold(system.denoiser) if system.threshold else system.denoiser
-    nats, shares = [], []
-    for x_0, cond, rng in _batches(system, source, given_class, seed, batch):
+    levels = _levels(system, steps) if method == "bound" else []
+    nats = torch.zeros(len(source), 3, dtype=torch.float64, device=world.device)
+    spent = nats.new_zeros(0)
+    mine = world.share(len(source))
+    for places, x_0, cond, rng in _batches(system, source, mine, given_class, seed, batch):
+        part = nats[places.start : places.stop]
         if method == "flow":
-            nats.append(_flow(system, x_0, cond, rng, start))
+            part[:, 0] = _flow(system, x_0, cond, rng, start)
             continue
         if method == "bound":
-            terms = bound(denoiser, x_0, _levels(system, steps), rng, cond, decoder)
+            terms = bound(denoiser, x_0, levels, rng, cond, decoder)
         else:
             at = system.denoiser.process.schedule.at_ratio(_start(system, start)).time
             terms = continuous(denoiser, x_0, rng, cond, decoder, at, draws)
-        nats.append(terms.total)
-        shares.append(terms)
-    return _estimate(system, torch.cat(nats).double(), shares)
+        part[:] = torch.stack((terms.total, terms.prior, terms.data), 1)
+        spent = terms.steps.double().sum(1) + (spent if len(spent) else 0.0)
+    return _estimate(system, nats, spent, levels, world)
 
 
 def _check(system: System, method: Method) -> None:
@@ -148,36 +154,39 @@ def _flow(
 
 
 def _batches(
-    system: System, source: Source, given_class: bool, seed: int, batch: int
-) -> Iterator[tuple[Tensor, Tensor | None, Streams]]:
-    """x_0, the condition and the streams of each record, its own whatever the batch."""
-    device = next(system.denoiser.parameters()).device
+    system: System, source: Source, share: range, given_class: bool, seed: int, batch: int
+) -> Iterator[tuple[range, Tensor, Tensor | None, Streams]]:
+    """The places of some records of the `share`, their x_0, conditions and streams, each its own
+    whatever the batch."""
+    device = _device(system)
     system.denoiser.eval()
-    for first in range(0, len(source), batch):
-        places = list(range(first, min(first + batch, len(source))))
-        record = {key: value.to(device) for key, value in source.read(places).items()}
+    for first in range(share.start, share.stop, batch):
+        places = range(first, min(first + batch, share.stop))
+        record = {key: value.to(device) for key, value in source.read(list(places)).items()}
         data, cond, _ = system.task.example(record)
-        index = torch.tensor(places, device=device)
-        rng = Streams(derive(seed, "likelihood"), index)
-        yield system.codec.encode(data), cond if given_class else None, rng
+        rng = Streams.of(derive(seed, "likelihood"), len(places), first, device)
+        yield places, system.codec.encode(data), cond if given_class else None, rng
 
 
-def _estimate(system: System, nats: Tensor, shares: list[Bound]) -> Estimate:
+def _device(system: System) -> torch.device:
+    return next(system.denoiser.parameters()).device
+
+
+def _estimate(
+    system: System, nats: Tensor, spent: Tensor, levels: Sequence[Level], world: World
+) -> Estimate:
+    """From (bound, prior, data) of each record and the sums that each step spent; what another
+    process has measured is 0 in them."""
     event = tuple(system.task.shape)
     scale = math.prod(event) * math.log(2.0)
+    steps = world.most(len(spent))
+    whole = world.summed(spent if len(spent) else nats.new_zeros(steps)) / (len(nats) * scale)
+    nats = world.summed(nats).cpu()
+    _, prior, data = (nats.mean(0) / scale).tolist()
     if isinstance(system.codec, Affine) and not system.codec.levels:
         nats = nats - system.codec.log_det(event)
-    terms = {}
-    if shares:
-        prior, data = (
-            torch.cat(part).double().mean().item() / scale
-            for part in zip(*((terms.prior, terms.data) for terms in shares), strict=True)
-        )
-        spent = torch.cat([part.steps for part in shares], 1).double().mean(1) / scale
-        times = [level.time for level in shares[0].levels]
-        profile = tuple(zip(times, spent.tolist(), strict=False))
-        terms = {"prior": prior, "profile": profile, "data": data}
-    return Estimate.of(nats / scale, **terms)
+    profile = tuple(zip((level.time for level in levels), whole.tolist(), strict=False))
+    return Estimate.of(nats[:, 0] / scale, prior=prior, profile=profile, data=data)
 
 
 def histogram(train: Tensor, test: Tensor, levels: int) -> Estimate:

@@ -90,6 +90,8 @@ class Stratified(TimeLaw):
     def __post_init__(self) -> None:
         if self.parts < 1 or self.parts & (self.parts - 1):
             raise UserError(f"Stratified wants a power of 2 as parts, got {self.parts}.")
+        if isinstance(self.law, nn.Module):
+            raise UserError("Stratified spreads laws that are fixed: use LossAware by itself.")
 
     def quantile(self, schedule: Schedule, u: Times) -> Times:
         return self.law.quantile(schedule, u)
@@ -150,12 +152,13 @@ class LossAware(TimeLaw, nn.Module):
         self._notes.append(torch.stack((self._place(t).double(), loss.detach().double()), 1))
 
     def learn(self, gather: Callable[[Tensor], Tensor] = lambda rows: rows) -> None:
-        """Remember the losses noted since the last time, in the order of their samples."""
+        """Remember the losses noted since the last time, in the order of their samples; those that
+        are not finite are forgotten, as the step that they belong to is."""
         if not self._notes:
             return
         rows = gather(torch.cat(self._notes))
         self._notes.clear()
-        for place, loss in rows.tolist():
+        for place, loss in rows[rows[:, 1].isfinite()].tolist():
             step = int(place)
             self.losses[step, self.seen[step] % self.losses.shape[1]] = loss
             self.seen[step] += 1

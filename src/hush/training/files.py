@@ -3,7 +3,8 @@
 import os
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -13,27 +14,38 @@ from hush.errors import UserError
 
 def write(path: Path, fill: Callable[[Path], None]) -> None:
     """Write a file or folder aside, flush it to the disk, and put it in place in one motion."""
-    with_care(path, lambda: _written(path, fill))
+    with writing(path):
+        new = aside(path)
+        remove(new)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        fill(new)
+        publish(path)
 
 
-def with_care(path: Path, work: Callable[[], None]) -> None:
-    """Do what writes `path`; what goes wrong leaves nothing behind and is told in a sentence."""
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around what writes `path`: what goes wrong leaves nothing behind and is told in a sentence."""
     try:
-        work()
+        yield
     except (OSError, SafetensorError) as error:
-        remove(aside(path))
+        with suppress(OSError):
+            remove(aside(path))
         raise UserError(
             f"{path} could not be written ({error}). Everything saved before is still there: make "
             "room or choose another --out, and run the same command again to go on."
         ) from error
 
 
-def _written(path: Path, fill: Callable[[Path], None]) -> None:
-    new = aside(path)
-    remove(new)
-    new.parent.mkdir(parents=True, exist_ok=True)
-    fill(new)
-    publish(path)
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Around what reads `path`: what goes wrong is told in a sentence."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}). Nothing was changed: mend that, and run the same "
+            "command again to go on."
+        ) from error
 
 
 def aside(path: Path) -> Path:
@@ -65,6 +77,12 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def drop(path: Path) -> None:
+    """Take a file or a folder away in one motion: who dies meanwhile leaves only a `.partial`."""
+    os.replace(path, aside(path))
+    remove(aside(path))
 
 
 def link(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from hush.training.files import flush, write
+from hush.training.files import flush, reading, write, writing
 
 
 class Journal:
@@ -45,7 +45,7 @@ class Journal:
 
     def ended(self, step: int) -> bool:
         """Whether the examination at `step` is the last thing written."""
-        lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
+        lines = _lines(self.metrics)
         last = _parsed(lines[-1]) if lines else {}
         return last.get("step") == step and "held_out/mean" in last
 
@@ -53,7 +53,8 @@ class Journal:
         """Wait until the lines are on the disk itself."""
         for path in (self.metrics, self.records):
             if self._writes and path.exists():
-                flush(path)
+                with writing(path):
+                    flush(path)
 
     def close(self) -> None:
         """Finish the curves."""
@@ -63,20 +64,26 @@ class Journal:
 
 
 def _append(path: Path, line: dict[str, Any]) -> None:
-    with path.open("a") as file:
+    with writing(path), path.open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 
 def _forget_after(path: Path, step: int) -> None:
-    if path.exists():
-        lines = path.read_text().splitlines(keepends=True)
-        kept = "".join(line for line in lines if _parsed(line).get("step", math.inf) <= step)
-        write(path, lambda aside: aside.write_text(kept))
+    lines = _lines(path)
+    kept = [line for line in lines if _parsed(line).get("step", math.inf) <= step]
+    if kept != lines:
+        write(path, lambda aside: aside.write_bytes(b"".join(kept)))
 
 
-def _parsed(line: str) -> dict[str, Any]:
+def _lines(path: Path) -> list[bytes]:
+    with reading(path):
+        return path.read_bytes().splitlines(keepends=True) if path.exists() else []
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
     """A line; one that was cut off while written says nothing."""
     try:
-        return json.loads(line)
-    except ValueError:
+        said = json.loads(line)
+        return said if isinstance(said["step"], int) else {}
+    except (ValueError, TypeError, LookupError, RecursionError):
         return {}

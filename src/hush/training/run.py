@@ -19,6 +19,7 @@ second process out.
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -32,7 +33,9 @@ from hush.training import files
 from hush.training.stored import Stored
 
 KEPT = 2  # checkpoints that stay on disk: the newest, and one to fall back on
+STEP = re.compile("[0-9]{9,}", re.ASCII)  # the name of a checkpoint
 PUBLISHED = ("model", "ema")  # what of a checkpoint the run shows at its top
+BEGUN = (".lock", ".system.json.partial")  # what is there before there is a run
 
 
 def jsonable(value: Any) -> Any:
@@ -74,12 +77,10 @@ class Run:
         self._claimable()
         lock = filelock.FileLock(self.path / ".lock", timeout=5.0)
 
-        def acquire() -> None:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-
         try:
-            files.with_care(self.path, acquire)
+            with files.writing(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
         except filelock.Timeout as error:
             raise UserError(
                 f"{self.path} is being trained by another process: wait until it ends, or choose "
@@ -94,7 +95,7 @@ class Run:
         if (self.path / "system.json").exists():
             _ = self.record  # raises where it cannot be read
         elif self.path.exists() and (
-            not self.path.is_dir() or any(file.name != ".lock" for file in self.path.iterdir())
+            not self.path.is_dir() or any(file not in BEGUN for file in self._names(self.path))
         ):
             raise UserError(
                 f"{self.path} already holds other files and no run: choose a new --out."
@@ -105,8 +106,11 @@ class Run:
         another run (most of the recipe, say) is brought up to date. What a process that died left
         half-written goes."""
         path = self.path / "system.json"
-        for left in (*self.path.glob(".*.partial"), *self.path.glob("state/.*.partial")):
-            files.remove(left)
+        for folder in (self.path, self.path / "state"):
+            for name in self._names(folder):
+                if name.startswith(".") and name.endswith(".partial"):
+                    with files.writing(folder / name):
+                        files.remove(folder / name)
         if path.exists():
             if self.record == record:
                 return
@@ -134,8 +138,15 @@ class Run:
 
     def checkpoints(self) -> list[int]:
         """The steps of the checkpoints, oldest first."""
-        found = (self.path / "state").glob("[0-9]*")
-        return sorted(int(path.name) for path in found if path.is_dir() and path.name.isdigit())
+        return sorted(
+            int(name) for name in self._names(self.path / "state") if STEP.fullmatch(name)
+        )
+
+    def _names(self, folder: Path) -> list[str]:
+        """What lies in a folder; nothing, where there is none. One that cannot be read is not
+        taken for empty."""
+        with files.reading(folder):
+            return os.listdir(folder) if folder.exists() else []
 
     def newest(self, tell: Callable[[str], None]) -> int | None:
         """The step of the newest whole checkpoint; a damaged one is set aside by name and the one
@@ -144,14 +155,16 @@ class Run:
             folder = self.folder(step)
             try:
                 _verify(folder)
-            except (OSError, ValueError, AttributeError) as error:
+            except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
                 aside = folder.with_name(f"damaged-{folder.name}")
-                files.remove(aside)
-                folder.rename(aside)
+                with files.writing(aside):
+                    files.remove(aside)
+                    folder.rename(aside)
                 tell(f"The checkpoint {folder} is damaged ({error}); it is kept as {aside.name}.")
                 continue
+            self.publish(step)  # who wrote it may have died before
             return step
-        if any((self.path / "state").glob("damaged-*")):
+        if any(name.startswith("damaged-") for name in self._names(self.path / "state")):
             raise UserError(
                 f"No whole checkpoint is left in {self.path / 'state'}: choose another --out to "
                 "begin anew, or bring back an older copy of that folder."
@@ -160,27 +173,31 @@ class Run:
 
     def state(self, step: int) -> dict[str, Any]:
         """What the checkpoint of a step says of where it stands."""
-        return json.loads((self.folder(step) / "state.json").read_text())
+        path = self.folder(step) / "state.json"
+        with files.reading(path):
+            return json.loads(path.read_text())
 
-    def publish(self, step: int, parts: int = 1) -> None:
+    def publish(self, step: int) -> None:
         """Show a checkpoint's weights at the top of the run, and drop what need not be kept. Parts
         are put together."""
         folder = self.folder(step)
         for name in PUBLISHED:
             single = folder / f"{name}.safetensors"
-            fill = _joining(folder, name) if parts > 1 else _linking(single)
+            fill = _linking(single) if single.exists() else _joining(folder, name)
             files.write(self.path / single.name, fill)
-        for old in self.checkpoints()[:-KEPT]:
-            files.remove(self.folder(old))
+        self._drop(self.checkpoints()[:-KEPT])
+
+    def _drop(self, steps: list[int]) -> None:
+        for step in steps:
+            with files.writing(self.folder(step)):
+                files.drop(self.folder(step))
 
     def back(self, returns: int) -> int:
         """The step to return to for the first time, the second …: that of the newest checkpoint,
         then ever older ones. Those of later steps are dropped, for they led nowhere."""
         steps = self.checkpoints()
         step = steps[-min(returns, len(steps))]
-        for later in steps:
-            if later > step:
-                files.remove(self.folder(later))
+        self._drop([later for later in reversed(steps) if later > step])
         return step
 
 

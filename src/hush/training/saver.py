@@ -60,10 +60,12 @@ class Saver:
 
     def _write(self, step: int, tensors: dict[str, Tensors], state: dict[str, Any]) -> None:
         folder = self.run.folder(step)
-        files.with_care(folder, lambda: self._fill(files.aside(folder), tensors, state))
+        with files.writing(folder):
+            self._fill(files.aside(folder), tensors, state)
+            if self.world.main:
+                files.publish(folder)
         if self.world.main:
-            files.with_care(folder, lambda: files.publish(folder))
-            self.run.publish(step, self.parts)
+            self.run.publish(step)
 
     def _fill(self, aside: Path, tensors: dict[str, Tensors], state: dict[str, Any]) -> None:
         aside.mkdir(parents=True, exist_ok=True)
