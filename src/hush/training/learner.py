@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -77,11 +77,10 @@ def _holds_list(module: nn.Module) -> bool:
     return any(isinstance(part, nn.ModuleList) for part in module.modules())
 
 
-def joining(learner: nn.Module, last: bool) -> Any:
-    """A context for one part of a batch: the processes share gradients at the `last` one only."""
-    if isinstance(learner, FSDPModule):
-        learner.set_requires_gradient_sync(last)
-    elif isinstance(learner, DistributedDataParallel) and not last:
+def joining(learner: nn.Module, last: bool) -> AbstractContextManager[None]:
+    """A context for one part of a batch: whole copies share gradients at the `last` one only. Cut
+    ones share at each, for until then they keep their gradients whole."""
+    if isinstance(learner, DistributedDataParallel) and not last:
         return learner.no_sync()
     return nullcontext()
 

@@ -5,7 +5,9 @@ process 1 of 4 had. A whole tensor is its rows in the order of the parts, so wha
 wrote, any number can read, each only the rows it needs.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,9 @@ def snapshot(tensors: Mapping[str, Tensor], main: bool = True) -> Tensors:
 
 
 def _copied(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+    # Into locked pages a device copies at the full speed of its bus; torch keeps and reuses them.
+    copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
+    return copy.copy_(tensor.detach())
 
 
 class Stored:
@@ -56,7 +60,7 @@ class Stored:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.path = folder / f"{name}.safetensors"
-        files = [self.path] if self.path.exists() else sorted(folder.glob(f"{name}-*-of-*"))
+        files = [self.path] if self.path.is_file() else sorted(folder.glob(f"{name}-*-of-*"))
         if not files:
             raise UserError(
                 f"{self.path} is missing. Expected a run folder written by `hush train`; is the "
@@ -78,7 +82,17 @@ class Stored:
             ) from error
 
     def _holding(self, name: str) -> list[Any]:
-        return [file for file in self._files if name in file.keys()]  # noqa: SIM118
+        holding = [file for file in self._files if name in file.keys()]  # noqa: SIM118
+        if not holding:
+            raise self.unfit(f"it lacks {name}")
+        return holding
+
+    def unfit(self, what: str) -> UserError:
+        """That these are not the tensors of this run, and why."""
+        return UserError(
+            f"{self.path} does not fit the system its run names: {what}. Were files of two runs "
+            "mixed? Bring back the folder's own, or train anew with another --out."
+        )
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a whole tensor."""
@@ -111,8 +125,18 @@ class Stored:
             first += count
         return torch.cat(found)
 
+    def check(self, name: str, target: Tensor) -> None:
+        """Raises `UserError` where a tensor has not the shape and the type of `target`."""
+        shape, kind = self.shape(name), self.kind(name)
+        if shape != tuple(target.shape):
+            raise self.unfit(f"{name} has shape {shape}, expected {tuple(target.shape)}")
+        if kind != target.dtype:
+            raise self.unfit(f"{name} is of {kind}, expected {target.dtype}")
+
     def fill(self, name: str, target: Tensor) -> None:
-        """Copy a tensor, or the rows of it that this process has, into `target`."""
+        """Copy a tensor, or the rows of it that this process has, into `target`. Raises `UserError`
+        where it does not fit."""
+        self.check(name, target)
         if not cut(target):
             target.copy_(self.whole(name))
             return
@@ -121,6 +145,25 @@ class Stored:
         start = min(target.shape[0], mesh.get_rank() * each)
         if local.shape[0] > 0:
             local.copy_(self.rows(name, start, start + local.shape[0]))
+
+
+@contextmanager
+def no_larger(than: Stored) -> Iterator[None]:
+    """Around what builds a network that is to take stored weights: refuse one that has many more,
+    before their memory is touched."""
+    left = 100_000 + 2 * sum(math.prod(than.shape(name)) for name in than.names)
+
+    def count(module: nn.Module, name: str, weight: Tensor | None) -> None:
+        nonlocal left
+        left -= 0 if weight is None else weight.numel()
+        if left < 0:
+            raise UserError(f"they make a network larger than the weights in {than.path}")
+
+    counting = nn.modules.module.register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        counting.remove()
 
 
 def stored(denoiser: nn.Module, codec: nn.Module) -> Tensors:
@@ -144,21 +187,12 @@ def load_into(denoiser: nn.Module, codec: nn.Module, folder: Path, name: str) ->
 
 
 def _check(found: Stored, wanted: Tensors) -> None:
-    def differ(what: str) -> UserError:
-        return UserError(
-            f"{found.path} does not fit the system its run names: {what}. Were files of two runs "
-            "mixed? Bring back the folder's own, or train anew with another --out."
-        )
-
     missing, strange = wanted.keys() - set(found.names), set(found.names) - wanted.keys()
     if missing or strange:
-        raise differ(f"it {_listed('lacks', missing)}{_listed('has also', strange, missing)}")
+        what = f"it {_listed('lacks', missing)}{_listed('has also', strange, missing)}"
+        raise found.unfit(what)
     for key, target in wanted.items():
-        shape, kind = found.shape(key), found.kind(key)
-        if shape != tuple(target.shape):
-            raise differ(f"{key} has shape {shape}, expected {tuple(target.shape)}")
-        if kind != target.dtype:
-            raise differ(f"{key} is of {kind}, expected {target.dtype}")
+        found.check(key, target)
 
 
 def _listed(verb: str, names: Iterable[str], before: Iterable[str] = ()) -> str:
