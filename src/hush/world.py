@@ -4,15 +4,19 @@ A process is its `rank` of `size`. Alone (size 1) every word here costs nothing.
 """
 
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
+from itertools import count as count_from
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from hush.errors import Elsewhere, UserError
 
@@ -100,6 +104,24 @@ class World:
         self.most(0)
 
 
+_JOINS = count_from()
+
+
+@cache
+def _meeting_place() -> dist.Store:
+    """Where the processes leave word for each other, as long as they live."""
+    store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+    return store
+
+
+def _attempt() -> str:
+    """A name for what is left at the meeting place: there may still be the addresses of processes
+    that torchrun has since started again. On several machines only
+    TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 clears them away, for each counts its own restarts."""
+    alone = os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
+    return "hush/" + (os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if alone else "0")
+
+
 @contextmanager
 def joined() -> Iterator[World]:
     """This process among those it was started with (RANK, WORLD_SIZE and LOCAL_RANK of the
@@ -118,9 +140,14 @@ def joined() -> Iterator[World]:
             torch.accelerator.set_device_index(device.index)
         backend = dist.get_default_backend_for_device(device)
         both = backend if device.type == "cpu" else f"cpu:gloo,{device.type}:{backend}"
-        dist.init_process_group(both, timeout=PATIENCE)
+        store = dist.PrefixStore(f"{_attempt()}/{next(_JOINS)}", _meeting_place())
+        dist.init_process_group(both, timeout=PATIENCE, world_size=size, rank=rank, store=store)
     try:
         yield World(rank, size, device)
+    except BaseException as error:
+        # What an error keeps alive must not be the last to hold the group: see `train`.
+        traceback.clear_frames(error.__traceback__)
+        raise
     finally:
         if ours:
             dist.destroy_process_group()

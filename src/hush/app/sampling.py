@@ -115,8 +115,8 @@ def _place(options: Options) -> tuple[int, Path]:
 def _drawn(
     system: "System", cond: list[str] | None, seed: int, options: Options, world: "World"
 ) -> tuple[range, "Tensor"]:
-    """Which samples this process has drawn, and the samples of all. Each draws whole batches, the
-    same as one would alone, so that they agree to the last bit."""
+    """Which samples this process has drawn, and the samples of all. Each draws whole batches: with
+    the same --batch one process alone draws the same to the last bit, else to rounding."""
     import torch
 
     batch = options.batch or min(AT_ONCE, -(-options.count // world.size))

@@ -76,8 +76,8 @@ def likelihood(
     The bounds are of the model that is sampled from, its beliefs held in range as there; the flow
     is the network's own.
     Data of levels have a probability; of continuous data it is the density in their own units, and
-    may be negative. `given_class` tells the model each record's class, as in sampling. The processes
-    of a `world` measure a share of the records each, and all return the same.
+    may be negative. `given_class` tells the model each record's class, as in sampling. Of a `world`
+    of processes each measures a share of the records; all return the same.
 
     Raises:
         UserError: the method does not fit the system.

@@ -24,12 +24,12 @@ def write(path: Path, fill: Callable[[Path], None]) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Around what writes `path`: what goes wrong leaves nothing behind and is told in a sentence."""
+    """Around what writes `path`: what goes wrong leaves nothing half there and is told."""
     try:
         yield
     except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            remove(aside(path))
+        with suppress(OSError):  # in one motion: other processes see by it that they wait in vain
+            remove(aside(path).rename(aside(path.with_name(f"{path.name}.failed"))))
         raise UserError(
             f"{path} could not be written ({error}). Everything saved before is still there: make "
             "room or choose another --out, and run the same command again to go on."
@@ -38,7 +38,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Around what reads `path`: what goes wrong is told in a sentence."""
+    """Around what reads `path`: what goes wrong is told."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -59,6 +59,7 @@ def publish(path: Path) -> None:
     for file in [*(new.iterdir() if new.is_dir() else ()), new]:
         flush(file)
     os.replace(new, path)
+    remove(new)  # it stays where both are names of one file already
     flush(path.parent)
 
 

@@ -31,7 +31,7 @@ class Journal:
                 _forget_after(path, last)
             self._curves = SummaryWriter(self._run / "tensorboard", purge_step=step)
 
-    def report(self, step: int, figures: dict[str, float], **fleeting: float) -> None:
+    def report(self, step: int, figures: dict[str, float | int], **fleeting: float) -> None:
         """One line of metrics; what is `fleeting` goes to the curves only."""
         if self._curves:
             _append(self.metrics, {"step": step, **figures})

@@ -26,7 +26,7 @@ from hush.world import World, joined
 
 MEASURED = 4096  # records the codec is fitted on
 RETURNS = 4  # how often a run goes back before it gives up
-GO, STOP, FAILED = 0, 1, 2  # what the processes tell each other before every step
+GO, STOP, FAILED, LOST = range(4)  # what the processes tell each other before every step
 
 
 def train(
@@ -57,11 +57,26 @@ def train(
         world.first(claim)
         stop = held.enter_context(stoppable())
         line = held.enter_context(Line(recipe.steps, show and world.main))
-        trainer = Trainer(system, recipe, world)
-        Loop(trainer, source, run, line).run(stop.is_set)
-        if trainer.sharded:
-            load_into(system.denoiser, system.codec, run.path, "ema")
-    return system if trainer.sharded else replace(system, denoiser=trainer.ema.module)
+        return _learnt(system, source, recipe, run, world, line, stop.is_set)
+
+
+def _learnt(
+    system: System,
+    source: Source,
+    recipe: Recipe,
+    run: Run,
+    world: World,
+    line: Line,
+    stopped: Callable[[], bool],
+) -> System:
+    """The system as its run left it. What shares gradients ends here, before the group it shares
+    them in is left: else gloo's own thread and this one may wait for each other for ever."""
+    trainer = Trainer(system, recipe, world)
+    Loop(trainer, source, run, line).run(stopped)
+    if not trainer.sharded:
+        return replace(system, denoiser=trainer.ema.module)
+    load_into(system.denoiser, system.codec, run.path, "ema")
+    return system
 
 
 def _check(system: System, source: Source, recipe: Recipe, world: World) -> None:
@@ -111,8 +126,7 @@ class Loop:
             over = self.trainer.step >= self.recipe.steps
             if not (over and self.reports.ended()):
                 self._walk(stopped)
-            self.saver.finish()
-            self.world.wait()
+            self._settle()
         self.reports.over()
 
     def _walk(self, stopped: Callable[[], bool]) -> None:
@@ -120,9 +134,9 @@ class Loop:
         while True:
             if self.trainer.step % LOOK == 0 and int(self.trainer.guard.in_a_row) >= PATIENCE:
                 self._go_back()
-            record, error = self._fetched()
-            word = self.world.most(FAILED if error else STOP if stopped() else GO)
-            if self._time_to_save():
+            record, word, error = self._fetched()
+            word = self.world.most(max(word, STOP if stopped() else GO))
+            if self._time_to_save() and word != LOST:
                 self._save()
             if word or not self.reports.made(stopped):
                 return self._leave(word, error)
@@ -173,13 +187,16 @@ class Loop:
         with closing(stream):
             yield from islice(stream, left)
 
-    def _fetched(self) -> tuple[dict[str, Tensor] | None, UserError | None]:
-        """The next batch, or why there is none."""
-        try:
-            self.saver.check()
-            return next(self._stream, None), None
+    def _fetched(self) -> tuple[dict[str, Tensor] | None, int, UserError | None]:
+        """The next batch; or none, and what to tell the other processes."""
+        try:  # whether the checkpoint before is written must be known before another is begun
+            (self.saver.finish if self._time_to_save() else self.saver.check)()
         except UserError as error:
-            return None, error
+            return None, LOST, error
+        try:
+            return next(self._stream, None), GO, None
+        except UserError as error:
+            return None, FAILED, error
 
     def _time_to_save(self) -> bool:
         """Whether this step is one to save. One after a skipped step is not, but for the last."""
@@ -190,17 +207,26 @@ class Loop:
     def _save(self) -> None:
         """Begin to write a checkpoint of where the trainer stands."""
         self.reports.journal.flush()
+        step = self.trainer.step
         state = {"samples": self.trainer.seen, "data": self.digest}
-        self.saver.save(self.trainer.step, self.trainer.tensors(), state)
+        state["on_time"] = step % self.recipe.save_every == 0
+        self.saver.save(step, self.trainer.tensors(), state)
 
     def _leave(self, word: int, error: UserError | None) -> None:
-        """End where the trainer stands, all that it learnt being on the disk."""
-        self._save()
-        self.saver.finish()
-        if error:
-            raise error
-        if word == FAILED:
-            raise Elsewhere("Another process of this run failed: its own message says why.")
+        """End where the trainer stands, all that it learnt being on the disk, if that can be."""
+        if word != LOST:
+            self._settle()
+            self._save()
+        self._settle(error)
+
+    def _settle(self, error: UserError | None = None) -> None:
+        """Wait for what is being written. An error of one process ends all."""
+        try:
+            self.saver.finish()
+        except UserError as failed:
+            error = error or failed
+        if self.world.most(error is not None):
+            raise error or Elsewhere("Another process of this run failed: its message says why.")
 
     def _go_back(self) -> None:
         """Return to a checkpoint, at first the newest, and go on with half the learning rate."""
@@ -213,8 +239,7 @@ class Loop:
                 "look at the data, and run again to go on from it."
             )
         factor = 0.5 * self.trainer.lowered
-        self.saver.finish()
-        self.world.wait()
+        self._settle()
         self._stand_at(self.world.first(lambda: self.disk.back(returns)))
         self.trainer.lower(returns, factor)
         self.close()

@@ -21,7 +21,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from hush.training import files
 from hush.training.stored import Stored
 
 KEPT = 2  # checkpoints that stay on disk: the newest, and one to fall back on
-STEP = re.compile("[0-9]{9,}", re.ASCII)  # the name of a checkpoint
+STEP = re.compile("[0-9]{9}|[1-9][0-9]{9,}")  # the name of a checkpoint
 PUBLISHED = ("model", "ema")  # what of a checkpoint the run shows at its top
 BEGUN = (".lock", ".system.json.partial")  # what is there before there is a run
 
@@ -58,8 +58,11 @@ class Run:
         """What `system.json` says: name, arguments, data, hush version."""
         path = self.path / "system.json"
         try:
+            if not path.is_file():
+                raise FileNotFoundError(path)
             record = json.loads(path.read_text())
-            if not {"name", "arguments"} <= record.keys():
+            kinds = [type(record.get(key)) for key in ("name", "arguments")]
+            if kinds != [str, dict] or len(record["name"]) > 100:
                 raise ValueError("it has no name and arguments of a system")
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UserError(
@@ -77,21 +80,23 @@ class Run:
         self._claimable()
         lock = filelock.FileLock(self.path / ".lock", timeout=5.0)
 
-        try:
-            with files.writing(self.path):
-                self.path.mkdir(parents=True, exist_ok=True)
+        with files.writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
                 lock.acquire()
-        except filelock.Timeout as error:
-            raise UserError(
-                f"{self.path} is being trained by another process: wait until it ends, or choose "
-                "another --out."
-            ) from error
+            except filelock.Timeout as error:
+                raise UserError(
+                    f"{self.path} is being trained by another process: wait until it ends, or "
+                    "choose another --out."
+                ) from error
         try:
             yield
         finally:
             lock.release()
 
     def _claimable(self) -> None:
+        with files.reading(self.path), suppress(FileNotFoundError):
+            self.path.stat()  # raises for a name that no folder can have
         if (self.path / "system.json").exists():
             _ = self.record  # raises where it cannot be read
         elif self.path.exists() and (
@@ -138,15 +143,15 @@ class Run:
 
     def checkpoints(self) -> list[int]:
         """The steps of the checkpoints, oldest first."""
-        return sorted(
-            int(name) for name in self._names(self.path / "state") if STEP.fullmatch(name)
-        )
+        names = self._names(self.path / "state")
+        return sorted(int(name) for name in names if STEP.fullmatch(name))
 
     def _names(self, folder: Path) -> list[str]:
         """What lies in a folder; nothing, where there is none. One that cannot be read is not
         taken for empty."""
-        with files.reading(folder):
-            return os.listdir(folder) if folder.exists() else []
+        with files.reading(folder), suppress(FileNotFoundError):
+            return os.listdir(folder)
+        return []
 
     def newest(self, tell: Callable[[str], None]) -> int | None:
         """The step of the newest whole checkpoint; a damaged one is set aside by name and the one
@@ -175,17 +180,29 @@ class Run:
         """What the checkpoint of a step says of where it stands."""
         path = self.folder(step) / "state.json"
         with files.reading(path):
-            return json.loads(path.read_text())
+            state = json.loads(path.read_text())
+            if not isinstance(state, dict) or not {"samples", "data"} <= state.keys():
+                raise ValueError("it does not say how far the run is")
+            if not isinstance(state["samples"], int) or state["samples"] < 0:
+                raise ValueError(f"samples = {state['samples']!r}")
+        return state
 
     def publish(self, step: int) -> None:
         """Show a checkpoint's weights at the top of the run, and drop what need not be kept. Parts
         are put together."""
         folder = self.folder(step)
         for name in PUBLISHED:
-            single = folder / f"{name}.safetensors"
-            fill = _linking(single) if single.exists() else _joining(folder, name)
-            files.write(self.path / single.name, fill)
-        self._drop(self.checkpoints()[:-KEPT])
+            files.write(self.path / f"{name}.safetensors", _single(folder, name))
+        kept = {*self._regular()[-KEPT:], step}
+        self._drop([old for old in self.checkpoints() if old < step and old not in kept])
+
+    def _regular(self) -> list[int]:
+        """The steps of the checkpoints that a run has too which nothing ever stopped."""
+        found = []
+        for step in self.checkpoints():
+            with suppress(UserError):
+                found += [step] if self.state(step).get("on_time", True) else []
+        return found
 
     def _drop(self, steps: list[int]) -> None:
         for step in steps:
@@ -194,10 +211,12 @@ class Run:
 
     def back(self, returns: int) -> int:
         """The step to return to for the first time, the second …: that of the newest checkpoint,
-        then ever older ones. Those of later steps are dropped, for they led nowhere."""
-        steps = self.checkpoints()
+        then ever older ones; those made because the run was stopped do not count. Those of later
+        steps are dropped, for they led nowhere."""
+        every = self.checkpoints()
+        steps = self._regular() or every
         step = steps[-min(returns, len(steps))]
-        self._drop([later for later in reversed(steps) if later > step])
+        self._drop([later for later in reversed(every) if later > step])
         return step
 
 
@@ -210,18 +229,12 @@ def _changes(name: str, before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]
         yield name, before, now
 
 
-def _linking(single: Path) -> Callable[[Path], None]:
-    return lambda aside: files.link(single, aside)
-
-
-def _joining(folder: Path, name: str) -> Callable[[Path], None]:
-    import safetensors.torch
-
-    def fill(aside: Path) -> None:
-        found = Stored(folder, name)
-        safetensors.torch.save_file({key: found.whole(key) for key in found.names}, aside)
-
-    return fill
+def _single(folder: Path, name: str) -> Callable[[Path], None]:
+    """What makes one file of a checkpoint's tensors: a second name for the one, or of its parts."""
+    single = folder / f"{name}.safetensors"
+    if single.exists():
+        return lambda aside: files.link(single, aside)
+    return lambda aside: Stored(folder, name).join(aside)
 
 
 def _verify(folder: Path) -> None:
@@ -230,5 +243,7 @@ def _verify(folder: Path) -> None:
     if "state.json" not in sums:
         raise ValueError("its checksums are not whole")
     for name, expected in sums.items():
+        if Path(name).name != name or not (folder / name).is_file():
+            raise ValueError(f"{name} is not there")
         if files.checksum(folder / name) != expected:
             raise ValueError(f"{name} is not what was written")

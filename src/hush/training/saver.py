@@ -9,7 +9,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from hush.errors import UserError
+from hush.errors import Elsewhere
 from hush.training import files
 from hush.training.run import Run
 from hush.training.stored import Tensors, part_name, snapshot
@@ -37,10 +37,23 @@ class Saver:
         Waits for the one before, and raises what went wrong with it."""
         self.finish()
         writes = self.world.main or self.parts > 1
-        if not writes or self.run.folder(step).exists():
+        if not writes or not self._begun(step):
             return
         copied = {name: snapshot(part, self.world.main) for name, part in tensors.items()}
         self._doing = self._pool.submit(self._write, step, copied, {**state, "step": step})
+
+    def _begun(self, step: int) -> bool:
+        """Whether there is something to write, and a folder for it: it is there before any process
+        writes, so that whoever misses it later knows that another one failed."""
+
+        def begin() -> bool:
+            folder = self.run.folder(step)
+            with files.writing(folder):
+                if not folder.exists():
+                    files.aside(folder).mkdir(parents=True, exist_ok=True)
+            return not folder.exists()
+
+        return begin() if self.parts == 1 else self.world.first(begin)
 
     def check(self) -> None:
         """Raises `UserError` where a checkpoint could not be written."""
@@ -68,7 +81,6 @@ class Saver:
             self.run.publish(step)
 
     def _fill(self, aside: Path, tensors: dict[str, Tensors], state: dict[str, Any]) -> None:
-        aside.mkdir(parents=True, exist_ok=True)
         sums = {}
         for name, part in tensors.items():
             if part or self.world.main:
@@ -86,8 +98,8 @@ class Saver:
     def _heard(self, path: Path) -> dict[str, int]:
         """The checksums another process wrote, as soon as they are there."""
         while not path.exists():
-            if self._left.wait(0.02):
-                raise UserError(f"{path.parent} was given up: a process of the run ended.")
+            if self._left.wait(0.02) or not path.parent.exists():
+                raise Elsewhere(f"{path.parent} was given up: another process could not write.")
         sums = json.loads(path.read_text())
         path.unlink()
         return sums

@@ -125,6 +125,10 @@ class Stored:
             first += count
         return torch.cat(found)
 
+    def join(self, path: Path) -> None:
+        """Write all of them to one file."""
+        safetensors.torch.save_file({name: self.whole(name) for name in self.names}, path)
+
     def check(self, name: str, target: Tensor) -> None:
         """Raises `UserError` where a tensor has not the shape and the type of `target`."""
         shape, kind = self.shape(name), self.kind(name)
