@@ -29,6 +29,7 @@ from hush.training.trainer import Trainer
 from hush.world import World
 
 TINY = Backbone(width=8, multipliers=(1, 2), blocks=1, attention=(1,), dropout=0.2)
+SMALL = {"levels": 17, "chain": 20, "updates": 5}
 SHORT = {
     "batch": 8,
     "learning_rate": 1e-3,
@@ -42,18 +43,20 @@ SHORT = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def source():
     images = (Streams.of(1, 40).uniform((1, 8, 8)) * 16).round() / 16
     return InMemory(images.float(), torch.arange(40) % 3, levels=17)
 
 
 def tiny(name="ddpm", **kwargs):
+    """A system with a short chain, which draws the pictures of a run in few steps."""
     torch.manual_seed(3)
     system = getattr(systems, name)
-    if "levels" in inspect.signature(system).parameters:
-        kwargs = {"levels": 17, **kwargs}
-    return system((1, 8, 8), ("0", "1", "2"), TINY, **kwargs)
+    known = inspect.signature(system).parameters
+    small = {key: value for key, value in SMALL.items() if key in known}
+    made = system((1, 8, 8), ("0", "1", "2"), TINY, **{**small, **kwargs})
+    return replace(made, grid=replace(made.grid, steps=4))
 
 
 def weights(path):
@@ -93,17 +96,27 @@ def test_a_stopped_run_goes_on_to_the_very_bytes_of_an_unbroken_one(tmp_path, so
     assert all(whole[name] == broken[name] for name in last)
 
 
-@pytest.mark.parametrize("moment", range(12))
-def test_a_run_asked_to_stop_at_any_moment_ends_with_the_same_bytes(tmp_path, source, moment):
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, source):
+    """The recipe of a run, and what that run leaves when nobody stops it."""
     recipe = Recipe(steps=4, **{**_recipe(), "sample_every": 2})
-    train(tiny(), source, tmp_path / "whole", recipe, show=False)
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    train(tiny(), source, out, recipe, show=False)
+    return recipe, contents(out)
+
+
+@pytest.mark.parametrize("moment", range(12))
+def test_a_run_asked_to_stop_at_any_moment_ends_with_the_same_bytes(
+    tmp_path, source, unbroken, moment
+):
+    recipe, whole = unbroken
     run = Run(tmp_path / "run")
     run.claim({"name": "ddpm", "arguments": {}})
     asked = iter(range(1000))
     for stopped in (lambda: next(asked) == moment, lambda: False):  # drawing asks, too
         with Line(4, show=False) as line:
             Loop(Trainer(tiny(), recipe, World()), source, run, line).run(stopped)
-    whole, broken = contents(tmp_path / "whole"), contents(run.path)
+    broken = contents(run.path)
     assert all(whole[name] == broken[name] for name in whole if not name.startswith("state"))
 
 
@@ -233,7 +246,7 @@ def test_only_the_newest_checkpoints_stay(tmp_path, source):
         (lambda out, source: train(tiny("edm"), source, out, steps=1, **SHORT), "a run of edm"),
         (
             lambda out, source: train(tiny(chain=50), source, out, steps=1, **SHORT),
-            "begun with chain = 50, not 1000",
+            "begun with chain = 50, not 20",
         ),
         (lambda out, source: _file(out / "photo.txt"), "already holds other files"),
         (lambda out, source: _file(out), "already holds other files"),

@@ -20,6 +20,8 @@ from hush.rng import Streams, derive
 from hush.samplers import Plan, Sampler, State, plan, walk
 from hush.samplers.grids import Grid
 
+LARGEST = 10**6  # a number among the settings of a stored run
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -215,7 +217,8 @@ def cited(cite: str) -> Callable[[Callable[..., System]], Callable[..., System]]
 
 def rebuilt(function: Callable[..., System], arguments: dict[str, Any]) -> System:
     """The system that `function` makes from arguments as JSON gives them back: lists become tuples,
-    and a dictionary the dataclass that the parameter's default is an instance of."""
+    and a dictionary the dataclass that the parameter's default is an instance of. Raises
+    `UserError` for whatever the function cannot take: the arguments may be anybody's."""
     known = inspect.signature(function).parameters
     if unknown := set(arguments) - set(known):
         raise UserError(
@@ -226,11 +229,12 @@ def rebuilt(function: Callable[..., System], arguments: dict[str, Any]) -> Syste
     def value(given: Any, default: Any = None) -> Any:
         if isinstance(given, dict) and is_dataclass(default):
             return replace(default, **{key: value(item) for key, item in given.items()})
+        if isinstance(given, int | float) and not abs(given) <= LARGEST:
+            raise UserError(f"{given:.3g} is beyond {LARGEST:,}")
         return tuple(value(item) for item in given) if isinstance(given, list) else given
 
     try:
         return function(**{key: value(arguments[key], known[key].default) for key in arguments})
-    except TypeError as error:
-        raise UserError(
-            f"The run's settings do not make a {function.__name__}: {error}."
-        ) from error
+    except Exception as error:
+        said = str(error).rstrip(".")
+        raise UserError(f"The run's settings do not make a {function.__name__}: {said}.") from error

@@ -69,10 +69,14 @@ def load(path: str | os.PathLike[str], average: bool = True) -> "System":
     or with `average=False` the last. Raises `UserError` for a folder that is not a whole run."""
     from hush.system import rebuilt
     from hush.training.run import Run
-    from hush.training.stored import load_into
+    from hush.training.stored import Stored, load_into, no_larger
 
-    run = Run(path)
+    run, name = Run(path), "ema" if average else "model"
     record = run.record
-    system = rebuilt(find(record["name"]), record["arguments"])
-    load_into(system.denoiser, system.codec, run.path, "ema" if average else "model")
+    try:
+        with no_larger(Stored(run.path, name)):
+            system = rebuilt(find(record["name"]), record["arguments"])
+    except UserError as error:
+        raise UserError(f"{run.path} cannot be loaded. {error}") from error
+    load_into(system.denoiser, system.codec, run.path, name)
     return system

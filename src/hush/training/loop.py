@@ -209,7 +209,8 @@ class Loop:
         self.reports.journal.flush()
         step = self.trainer.step
         state = {"samples": self.trainer.seen, "data": self.digest}
-        state["on_time"] = step % self.recipe.save_every == 0
+        sound = not self.trainer.guard.in_a_row  # a run that is not stopped saves no other step
+        state["on_time"] = step % self.recipe.save_every == 0 and sound
         self.saver.save(step, self.trainer.tensors(), state)
 
     def _leave(self, word: int, error: UserError | None) -> None:

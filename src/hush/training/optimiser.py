@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from hush.system import Recipe
 from hush.training.stored import Stored, cut
 
+QUANTITIES = ("step", "exp_avg", "exp_avg_sq")  # what AdamW remembers of a weight
+
 
 def optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     """Fused AdamW over the weights that are trained; those cut over processes are a group of their
@@ -64,14 +66,18 @@ def packed(adam: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def unpack(adam: torch.optim.Optimizer, module: nn.Module, found: Stored) -> None:
-    """Give an optimiser the state that `packed` made."""
+    """Give an optimiser the state that `packed` made. Raises `UserError` where it is another's."""
     weights = dict(module.named_parameters())
     adam.state.clear()
     for key in found.names:
-        name, quantity = key.split("/")
+        name, _, quantity = key.partition("/")
+        if name not in weights or quantity not in QUANTITIES:
+            raise found.unfit(f"it has also {key}")
         weight = weights[name]
         target = (
             torch.zeros_like(weight) if found.shape(key) else torch.zeros((), device=weight.device)
         )
         found.fill(key, target)
         adam.state[weight][quantity] = target
+    if any(len(state) < len(QUANTITIES) for state in adam.state.values()):
+        raise found.unfit("it lacks a part of what AdamW remembers")

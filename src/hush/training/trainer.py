@@ -79,7 +79,7 @@ class Trainer:
         divisor, skip = self.guard.weigh(loss, gradient_norm(self.adam), recipe.clip)
         take_step(self.adam, self.lowered * learning_rate(self.step, recipe), divisor, skip)
         self.ema.update(self.step)
-        self.losses.append(loss)
+        self.losses.append(loss.masked_fill(skip.bool(), torch.nan))
         self.step += 1
         self.seen += recipe.batch
 
@@ -110,8 +110,8 @@ class Trainer:
         unpack(self.adam, self.denoiser, Stored(folder, "optimiser"))
         loop = Stored(folder, "loop")
         for part, module in self._learning().items():
-            names = module.state_dict()
-            module.load_state_dict({key: loop.whole(f"{part}.{key}") for key in names})
+            for key, target in module.state_dict().items():
+                loop.fill(f"{part}.{key}", target)
         self.losses = list(loop.whole("losses").to(self.world.device))
         self.lowered = float(self.guard.rate)
         self.step, self.seen = step, seen
