@@ -26,6 +26,7 @@ from hush.testing import (
     flow_map,
     measures,
     peers,
+    verdicts,
 )
 from hush.testing.mixtures import GaussianMixture
 
@@ -100,8 +101,8 @@ def test_a_planted_fault_is_named(fault, measure, words):
 
 
 def test_the_same_walk_without_a_fault_is_right_and_is_ddim():
-    certificate = certify(Walk(Wrong(), VP, UNIFORM), (20,), (2, 64))
-    ours = certify(Walk(Ancestral(0.0), VP, UNIFORM), (20,), (2, 64))
+    certificate = certify(Walk(Wrong(), VP, UNIFORM), (20,), (2,))
+    ours = certify(Walk(Ancestral(0.0), VP, UNIFORM), (20,), (2,))
     assert certificate.right
     assert not certificate.findings
     for one, other in zip(certificate.rows, ours.rows, strict=True):
@@ -135,9 +136,14 @@ def test_a_chain_that_does_not_reach_noise_and_a_grid_that_begins_low_are_named(
     sentence = found(Ancestral(0.0), wavegrad, grids.Chain())["start"]
     assert sentence.startswith(f"Begins with {0.006623**0.5:.1%} of the data's own size")
     ddpm = schedules.Tabulated.linear()
-    low = found(Ancestral(0.0), ddpm, grids.Chain(spacing="leading"), (2,))["start"]
-    assert "(2 steps)" in low
-    assert "start" not in found(Ancestral(0.0), ddpm, grids.Chain(), (2,))
+    leading, trailing = (
+        Walk(Ancestral(0.0), ddpm, grids.Chain(spacing=spacing))
+        for spacing in ("leading", "trailing")
+    )
+    (low,) = verdicts.start(leading, (2,))
+    assert low.grave
+    assert "(2 steps)" in low.sentence
+    assert not list(verdicts.start(trailing, (2,)))
 
 
 @dataclass(frozen=True)
@@ -292,7 +298,7 @@ def test_all_names_every_sampler_and_every_schedule():
 def test_diffusers_ddim_on_linspace_is_told_another_level_and_euler_is_right(capsys):
     pytest.importorskip("diffusers")
     with pytest.raises(SystemExit) as caught:
-        hush("--against", "diffusers", "--only", "linspace", "--steps", "5")
+        hush("--against", "diffusers", "--only", "DDIM linspace", "--steps", "5")
     assert caught.value.code == 1
     said = " ".join(capsys.readouterr().out.split())
     assert "shrink to 0.402 so; Euler over the levels it names gives 0.225" in said

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -229,26 +230,55 @@ def test_every_sampler_and_grid_draws_by_its_name(run, tmp_path, flag, name):
     assert (out / "grid.png").stat().st_size > 100
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_leaves_cleanly_and_the_same_command_goes_on(tmp_path, number):
+def test_a_signal_saves_and_leaves_cleanly_and_the_same_command_goes_on(tmp_path, capsys):
+    """Ctrl-C to a process of its own, then, as the run goes on in this one, SIGTERM."""
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "hush", *TRAIN, "--out", str(out)]
+    command = [*TRAIN, "--out", str(out), "--report-every", "1", "--save-every", "100000"]
+    long = [*command, "--steps", "100000"]
     running = subprocess.Popen(
-        [*command, "--steps", "100000", "--save-every", "100000", "--report-every", "1"],
+        [sys.executable, "-m", "hush", *long],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    deadline = time.monotonic() + 120
-    while not (out / "metrics.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    running.send_signal(number)
+    _wait_for(lambda: _reports(out) > 0)
+    running.send_signal(signal.SIGINT)
     said = running.communicate(timeout=60)[1]
     assert running.returncode == 0
     assert "Stopped and saved at step" in said
     assert "Traceback" not in said
-    step = max(int(folder.name) for folder in (out / "state").iterdir())
-    done = subprocess.run(
-        [*command, "--steps", str(step + 1)], capture_output=True, text=True, check=True
-    )
-    assert f"Going on from step {step}" in done.stderr
+    step, reported = _newest(out), _reports(out)
+
+    over = threading.Event()
+
+    def terminate():
+        _wait_for(lambda: over.is_set() or _reports(out) > reported + 1)
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=terminate)
+    thread.start()
+    try:
+        hush(*long)
+    finally:
+        over.set()
+        thread.join()
+    said = capsys.readouterr().err
+    assert f"Going on from step {step} of" in said
+    assert f"Stopped and saved at step {_newest(out)}" in said
+    hush(*command, "--steps", _newest(out) + 1)
+
+
+def _reports(out):
+    path = out / "metrics.jsonl"
+    return len(path.read_bytes().splitlines()) if path.exists() else 0
+
+
+def _newest(out):
+    return max(int(folder.name) for folder in (out / "state").iterdir())
+
+
+def _wait_for(happens):
+    deadline = time.monotonic() + 120
+    while not happens() and time.monotonic() < deadline:
+        time.sleep(0.1)

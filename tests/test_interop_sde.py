@@ -67,7 +67,7 @@ def theirs(scheduler, steps, z, levels, drift):
     return x
 
 
-@pytest.mark.parametrize("steps", [5, 10, 25])
+@pytest.mark.parametrize("steps", [5, 10, pytest.param(25, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "options",
     [
