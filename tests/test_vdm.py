@@ -99,7 +99,7 @@ def test_the_schedule_is_trained_averaged_and_stored(tmp_path, learn):
     for name, value in schedule.state_dict().items():
         assert torch.equal(value, before[name]) != learn
     again = rebuilt(vdm, trained.arguments)
-    load_into(again.denoiser, again.codec, tmp_path / "run" / "ema.safetensors")
+    load_into(again.denoiser, again.codec, tmp_path / "run", "ema")
     levels = [made.grid(made.denoiser.process.schedule) for made in (trained, again)]
     assert levels[0] == levels[1]
     assert torch.equal(*(made.sample(3, seed=1, grid=3) for made in (trained, again)))
