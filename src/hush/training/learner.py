@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from hush.objectives.base import Loss
@@ -48,6 +46,9 @@ def spread(module: nn.Module, world: World, shard: bool) -> nn.Module:
             return DistributedDataParallel(
                 module, broadcast_buffers=False, gradient_as_bucket_view=True
             )
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard  # only here: half a second
+
     mesh = init_device_mesh(world.device.type, (world.size,))
     small = {weight for weight in module.parameters() if weight.numel() < SMALL}
     for block in _blocks(module):
@@ -57,12 +58,11 @@ def spread(module: nn.Module, world: World, shard: bool) -> nn.Module:
 
 def average(learner: nn.Module, world: World) -> None:
     """Share the gradients of the weights that every process of a sharded module keeps whole."""
-    if isinstance(learner, FSDPModule):
-        whole = [p for p in learner.parameters() if p.grad is not None and not cut(p)]
-        flat = torch.cat([p.grad.flatten() for p in whole])
-        parts = (world.summed(flat) / world.size).split([p.numel() for p in whole])
-        for weight, part in zip(whole, parts, strict=True):
-            weight.grad.copy_(part.view_as(weight))
+    whole = [p for p in learner.parameters() if p.grad is not None and not cut(p)]
+    flat = torch.cat([p.grad.flatten() for p in whole])
+    parts = (world.summed(flat) / world.size).split([p.numel() for p in whole])
+    for weight, part in zip(whole, parts, strict=True):
+        weight.grad.copy_(part.view_as(weight))
 
 
 def _blocks(module: nn.Module) -> list[nn.Module]:

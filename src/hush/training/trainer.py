@@ -74,7 +74,8 @@ class Trainer:
     def _settle(self, loss: Tensor) -> None:
         """Take the step whose gradients are there, unless it would spoil the weights."""
         recipe = self.recipe
-        average(self.learner, self.world)
+        if self.sharded:
+            average(self.learner, self.world)
         self.system.objective.times.learn(self.world.rows)
         divisor, skip = self.guard.weigh(loss, gradient_norm(self.adam), recipe.clip)
         take_step(self.adam, self.lowered * learning_rate(self.step, recipe), divisor, skip)
