@@ -7,18 +7,13 @@ import signal
 
 import pytest
 from hurts import At, die
-from lives import DONE, REFUSED, SHORT, Life, began, check_same, lived, sampled, unbroken, unhurt
+from lives import DONE, REFUSED, SHORT, Life, began, check_same, lived, sampled, unhurt
 
 FILES = ("checksums.json", "ema.safetensors", "loop.safetensors", "model.safetensors")
 TAILS = ('{"step": 14, "los', '{"step": 1', "\0\0\0", "5\n", '{"step": "x"}\n')
 WORDS = ("[]", "7", "null", '{"state.json": []}', "{}", "[" * 10**5)
 HURTS = ("empty", "missing", "short", "a folder", "a file")
 FILES += ("optimiser.safetensors", "state.json")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return unbroken(tmp_path_factory.mktemp("short"), SHORT)[0]
 
 
 @pytest.fixture(scope="module")

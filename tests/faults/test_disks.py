@@ -8,16 +8,11 @@ import sys
 
 import pytest
 from hurts import At, Fail, Small
-from lives import DONE, REFUSED, SHORT, check_same, lived, sampled, unbroken
+from lives import DONE, REFUSED, SHORT, check_same, lived, sampled
 
 WRITES = (8, 48, 131)  # some of the touches of a short run
 PARTS = ("metrics.jsonl", "samples", "records.jsonl", "system.json", "/0")
 ROOT = sys.platform == "linux" and os.geteuid() == 0
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return unbroken(tmp_path_factory.mktemp("short"), SHORT)[0]
 
 
 def refused(death):

@@ -6,21 +6,11 @@ import time
 
 import pytest
 from hurts import At, die, jumping
-from lives import DONE, HOW, SHORT, Life, began, check_same, lived, sampled, unbroken
+from lives import DONE, HOW, SHORT, Life, began, check_same, lived, sampled
 
 TOUCHES = 190  # of files, at least, in the life of a short run
 SOME = (3, 55, 150)
 KILLS = 10  # of one run; five runs make fifty
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return unbroken(tmp_path_factory.mktemp("short"), SHORT)
-
-
-@pytest.fixture(scope="module")
-def long(tmp_path_factory):
-    return unbroken(tmp_path_factory.mktemp("long"), HOW)
 
 
 @pytest.mark.parametrize("touch", sampled(range(TOUCHES), SOME))
@@ -30,19 +20,19 @@ def test_killed_at_any_touch_of_a_file_it_ends_the_same(tmp_path, whole, touch):
     assert lived(out, SHORT, At(touch, die)).status == -signal.SIGKILL
     lived(out, SHORT, At(touch * 7 % 60, die))
     assert lived(out, SHORT).status == DONE
-    check_same(out, SHORT, whole[0])
+    check_same(out, SHORT, whole)
 
 
 @pytest.mark.parametrize("seed", sampled(range(1, 6), ()))
 def test_killed_ten_times_at_random_instants_it_ends_the_same(tmp_path, long, seed):
-    whole, seconds = long
+    contents, seconds = long
     chance, out = random.Random(seed), tmp_path / "run"
     for number in range(KILLS):
         life = Life(out, HOW)
         _wait_for_its_hour(life, chance, number, seconds)
         life.kill()
     assert lived(out, HOW).status == DONE
-    check_same(out, HOW, whole)
+    check_same(out, HOW, contents)
 
 
 def _wait_for_its_hour(life, chance, number, seconds):
@@ -64,17 +54,17 @@ def _wait_for_its_hour(life, chance, number, seconds):
         time.sleep(chance.uniform(0.0, 2 * seconds / KILLS))
 
 
-def test_killed_once_at_a_random_instant_it_ends_the_same(tmp_path, whole):
+def test_killed_once_at_a_random_instant_it_ends_the_same(tmp_path, whole, short):
     out = tmp_path / "run"
     life = Life(out, SHORT)
-    time.sleep(random.Random(0).uniform(0.0, whole[1]))
+    time.sleep(random.Random(0).uniform(0.0, short[1]))
     life.kill()
     assert lived(out, SHORT).status == DONE
-    check_same(out, SHORT, whole[0])
+    check_same(out, SHORT, whole)
 
 
 def test_the_time_of_day_may_leap_by_years(tmp_path, whole):
     out = tmp_path / "run"
     lived(out, SHORT, jumping, At(100, die))
     assert lived(out, SHORT, jumping).status == DONE
-    check_same(out, SHORT, whole[0])
+    check_same(out, SHORT, whole)

@@ -7,19 +7,9 @@ import time
 
 import pytest
 from hurts import Unreadable
-from lives import DONE, HOW, REFUSED, SHORT, Life, began, check_same, lived, sampled, unbroken
+from lives import DONE, HOW, REFUSED, SHORT, Life, began, check_same, lived, sampled
 
 DEADLINE = 10.0  # seconds; a busy machine is slow
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return unbroken(tmp_path_factory.mktemp("short"), SHORT)
-
-
-@pytest.fixture(scope="module")
-def long(tmp_path_factory):
-    return unbroken(tmp_path_factory.mktemp("long"), HOW)
 
 
 def stop(life, again=False):
@@ -36,14 +26,14 @@ def stop(life, again=False):
 
 
 @pytest.mark.parametrize("seed", sampled(range(9), [1]))
-def test_a_stopped_run_saves_leaves_and_goes_on_the_same(tmp_path, whole, seed):
+def test_a_stopped_run_saves_leaves_and_goes_on_the_same(tmp_path, whole, short, seed):
     out, chance = tmp_path / "run", random.Random(seed)
     life = Life(out, SHORT)
     assert life.see(lambda: life.trains)
-    time.sleep(chance.uniform(0.0, whole[1]))
+    time.sleep(chance.uniform(0.0, short[1]))
     stop(life, again=seed > 0)
     lived(out, SHORT)
-    check_same(out, SHORT, whole[0])
+    check_same(out, SHORT, whole)
 
 
 @pytest.mark.faults
@@ -68,7 +58,7 @@ def test_a_run_may_be_stopped_while_samples_are_drawn(tmp_path, whole):
     assert "Stopped and saved at step" in said
     lived(out, SHORT)
     for picture in set((out / "samples").iterdir()):
-        if f"samples/{picture.name}" not in whole[0]:
+        if f"samples/{picture.name}" not in whole:
             picture.unlink()  # of the first life's other recipe
 
 
@@ -82,4 +72,4 @@ def test_a_thread_that_reads_ahead_and_dies_costs_nothing(tmp_path, whole, error
     assert "Traceback" not in death.said
     assert (out / "state" / "000000009").is_dir()
     assert lived(out, SHORT).status == DONE
-    check_same(out, SHORT, whole[0])
+    check_same(out, SHORT, whole)
