@@ -22,6 +22,7 @@ from hush.rng import Streams
 from hush.schedules import Level
 from hush.systems.index import TABLE
 from hush.testing import FullGaussian, GaussianMixture, JointTable, MixtureDenoiser, TableDenoiser
+from hush.world import World
 
 torch.set_num_threads(1)
 TINY = Backbone(width=8, multipliers=(1,), blocks=1, attention=(), dropout=0.0)
@@ -313,14 +314,26 @@ def test_too_few_records_say_nothing(mixture):
 # many processes
 
 
-@pytest.mark.parametrize("world", [2, 3, 7])
-def test_processes_measure_a_share_each_and_together_all(world):
+class Apart(World):
+    """One of several processes that hears nothing of the others."""
+
+    def summed(self, tensor):
+        return tensor
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_processes_measure_a_share_each_as_often_and_together_all(size):
     source = digits()
     system = built("ddpm", source.shape)
     system.codec.fit([source.images], source.levels)
     _, held_out = split(source, 0.03)
-    whole = held_out_each(system, held_out, 3)
-    parts = [held_out_each(system, held_out, 3, rank=rank, world=world) for rank in range(world)]
+    whole, asked, parts = held_out_each(system, held_out, 3), [], []
+    system.denoiser.register_forward_hook(
+        lambda module, given, belief: asked.append(given[0].shape)
+    )
+    for rank in range(size):
+        parts.append(held_out_each(system, held_out, 3, batch=5, world=Apart(rank, size)))
+    assert asked == size * asked[: len(asked) // size]  # else sharded ones would wait for ever
     measured = torch.stack([part.each != 0.0 for part in parts])
     assert (measured.sum(0) == 1).all()
     places = measured.double().argmax(0)

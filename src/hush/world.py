@@ -51,8 +51,14 @@ class World:
     def share(self, count: int) -> range:
         """This process's part of 0 … count - 1: the parts are contiguous, in the order of ranks,
         and as long as each other but for the last, which may be shorter or empty."""
+        turn = self.turn(count)
+        return range(min(count, turn.start), min(count, turn.stop))
+
+    def turn(self, count: int) -> range:
+        """`share`, as long on every process, the last ones' reaching beyond the end: for what all
+        must do equally often, as the forward of a sharded network."""
         each = -(-count // self.size)
-        return range(min(count, self.rank * each), min(count, (self.rank + 1) * each))
+        return range(self.rank * each, (self.rank + 1) * each)
 
     def most(self, number: int) -> int:
         """The largest of the numbers that the processes bring; the device does not wait."""

@@ -11,14 +11,12 @@ from hush.data import Source
 from hush.rng import Streams, derive
 from hush.system import System
 from hush.tensors import drop
+from hush.world import World
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The losses `each` (record,) of held-out records, record i seen at times[i mod levels].
-
-    What another process has measured is 0 in `each`: summed over all processes it is whole.
-    """
+    """The losses `each` (record,) of held-out records, record i seen at times[i mod levels]."""
 
     times: tuple[float, ...]
     each: Float64[Tensor, " record"]
@@ -54,11 +52,10 @@ def held_out_each(
     seed: int = 0,
     levels: int = 8,
     batch: int = 256,
-    rank: int = 0,
-    world: int = 1,
+    world: World | None = None,
 ) -> Losses:
     """The objective's loss of every record, at `levels` times spread evenly over the law it trains
-    on; of `world` processes this one, `rank`, measures its contiguous share.
+    on; of a `world` of processes each measures a share, and all return the same.
 
     Each record is seen at one of the times with noise of its own, the same at every call, so that
     two calls compare weights and nothing else, record by record. A tenth of the conditions is
@@ -69,12 +66,12 @@ def held_out_each(
     u = (torch.arange(levels, dtype=torch.float64, device=device) + 0.5) / levels
     times = objective.times.quantile(process.schedule, u)
     count = max(len(source), levels)
-    share = -(-count // world)
-    end = min(count, (rank + 1) * share)
+    world = world or World(device=device)
     each = torch.zeros(count, dtype=torch.float64, device=device)
     system.denoiser.eval()
-    for start in range(rank * share, end, batch):
-        places = torch.arange(start, min(start + batch, end))
+    turn = world.turn(count)
+    for start in turn[::batch]:
+        places = torch.arange(start, min(start + batch, turn.stop))
         record = source.read((places % len(source)).tolist())
         record = {key: value.to(device) for key, value in record.items()}
         data, cond, mask = system.task.example(record)
@@ -83,8 +80,9 @@ def held_out_each(
         t = times[places.to(device) % levels]
         x_0 = system.codec.encode(data)
         loss = objective.at(system.denoiser, x_0, t, rng.next(), cond, mask)
-        each[start : start + len(places)] = loss.double()
-    return Losses(tuple(round(time, 4) for time in times.tolist()), each)
+        kept = each[start : start + len(places)]
+        kept.copy_(loss[: len(kept)])  # a turn may reach beyond the end
+    return Losses(tuple(round(time, 4) for time in times.tolist()), world.summed(each))
 
 
 def device_of(system: System) -> torch.device:

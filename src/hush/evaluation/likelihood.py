@@ -16,6 +16,7 @@ from torch import Tensor
 from hush.codecs import Affine
 from hush.data import Source
 from hush.errors import UserError
+from hush.evaluation.held_out import device_of
 from hush.likelihoods import Binned, Density, Flow, Uniform, bound, continuous
 from hush.likelihoods.decoders import Decoder
 from hush.processes import GaussianProcess
@@ -83,7 +84,7 @@ def likelihood(
         UserError: the method does not fit the system.
     """
     _check(system, method)
-    world, decoder = world or World(device=_device(system)), decoder or _decoder(system)
+    world, decoder = world or World(device=device_of(system)), decoder or _decoder(system)
     denoiser = system.threshold(system.denoiser) if system.threshold else system.denoiser
     levels = _levels(system, steps) if method == "bound" else []
     nats = torch.zeros(len(source), 3, dtype=torch.float64, device=world.device)
@@ -158,7 +159,7 @@ def _batches(
 ) -> Iterator[tuple[range, Tensor, Tensor | None, Streams]]:
     """The places of some records of the `share`, their x_0, conditions and streams, each its own
     whatever the batch."""
-    device = _device(system)
+    device = device_of(system)
     system.denoiser.eval()
     for first in range(share.start, share.stop, batch):
         places = range(first, min(first + batch, share.stop))
@@ -166,10 +167,6 @@ def _batches(
         data, cond, _ = system.task.example(record)
         rng = Streams.of(derive(seed, "likelihood"), len(places), first, device)
         yield places, system.codec.encode(data), cond if given_class else None, rng
-
-
-def _device(system: System) -> torch.device:
-    return next(system.denoiser.parameters()).device
 
 
 def _estimate(

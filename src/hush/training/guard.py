@@ -10,7 +10,7 @@ LARGEST = 65536.0
 
 
 class Guard(nn.Module):
-    """Counts the steps whose loss or gradient is not finite; they change nothing.
+    """Skips the steps whose loss or gradient is not finite, and counts those in a row.
 
     All of it stays on the device, so that the loop never waits for an answer. Of half precision
     it also keeps the `scale` that losses are multiplied with (Micikevicius et al. 2018, "Mixed
@@ -21,7 +21,7 @@ class Guard(nn.Module):
     def __init__(self, half: bool = False) -> None:
         super().__init__()
         self.half = half
-        for name in ("skipped", "in_a_row", "sound", "returns"):
+        for name in ("in_a_row", "sound", "returns"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64))
         self.register_buffer("scale", torch.tensor(LARGEST if half else 1.0))
         self.register_buffer("rate", torch.ones((), dtype=torch.float64))
@@ -32,7 +32,6 @@ class Guard(nn.Module):
         left is at most `clip`."""
         bad = ~(torch.isfinite(loss) & torch.isfinite(norm))
         divisor = self.scale * (norm / self.scale / clip).clamp(min=1.0)
-        self.skipped += bad
         self.in_a_row.add_(1).mul_(bad)
         if self.half:
             self.sound.add_(1).mul_(~bad)

@@ -159,12 +159,10 @@ class Loop:
 
     def _measure(self) -> None:
         """Fit the codec."""
-        system, chosen = (
-            self.trainer.system,
-            range(0, len(self.data), -(-len(self.data) // MEASURED)),
-        )
+        task, chosen = self.trainer.system.task, range(len(self.data))
+        chosen = chosen[:: -(-len(chosen) // MEASURED)]
         parts = (chosen[start : start + 256] for start in range(0, len(chosen), 256))
-        data = (system.task.example(self.data.read(part))[0] for part in parts)
+        data = (task.example(self.data.read(part))[0] for part in parts)
         self.trainer.codec.fit(data, self.source.levels)
 
     def _stand_at(self, step: int) -> None:

@@ -76,14 +76,7 @@ class Reports:
 
     def _examine(self, step: int, stopped: Callable[[], bool]) -> bool:
         """Held-out losses per noise level, and a grid of samples."""
-        found = held_out_each(
-            self.system,
-            self.held_out,
-            self.recipe.seed,
-            rank=self.world.rank,
-            world=self.world.size,
-        )
-        found = replace(found, each=self.world.summed(found.each))
+        found = held_out_each(self.system, self.held_out, self.recipe.seed, world=self.world)
         losses, drawn = found.means(), self._drawn(stopped)
         mean = sum(losses.values()) / len(losses)
         if drawn is None:
@@ -111,10 +104,8 @@ class Reports:
         numbers = isinstance(self.system.denoiser.process, GaussianProcess)
         sampler = Multistep() if numbers else self.system.sampler
         steps = min(self.system.grid.steps, 20 if numbers else 50)
-        each = -(-DRAWN // self.world.size)
-        states = self.system.walk(
-            each, sampler=sampler, grid=steps, seed=self.recipe.seed, start=self.world.rank * each
-        )
+        turn, seed = self.world.turn(DRAWN), self.recipe.seed
+        states = self.system.walk(len(turn), None, sampler, steps, seed, start=turn.start)
         for state in states:
             if self.world.most(stopped()):
                 return None
