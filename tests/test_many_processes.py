@@ -8,10 +8,12 @@ import os
 import signal
 import time
 from contextlib import redirect_stdout
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from crew import Crew, together
 from PIL import Image
 
@@ -204,6 +206,26 @@ def test_what_processes_cannot_share_is_refused_by_all(tmp_path):
         assert "A batch of 9 cannot be shared by 2 processes" in batch
         assert "energy takes gradients inside its network, which --shard cannot do" in energy
     assert not (tmp_path / "run").exists()
+
+
+def hasty():
+    """When this process was among the others, the first of them slower than the rest, and when it
+    could leave them."""
+    joins, moments = dist.init_process_group, []
+
+    def slow(*args, rank, **kwargs):
+        joins(*args, rank=rank, **kwargs)
+        time.sleep(0.0 if rank else 0.3)
+        moments.append(time.monotonic())
+
+    with mock.patch.object(dist, "init_process_group", slow), joined():
+        moments.append(time.monotonic())
+    return moments
+
+
+def test_nobody_leaves_before_all_have_joined():
+    among, left = zip(*together(3, hasty), strict=True)
+    assert max(among) <= min(left)
 
 
 @pytest.mark.parametrize("shard", [False, True], ids=["whole", "shard"])

@@ -148,6 +148,8 @@ def joined() -> Iterator[World]:
         both = backend if device.type == "cpu" else f"cpu:gloo,{device.type}:{backend}"
         store = dist.PrefixStore(f"{_attempt()}/{next(_JOINS)}", _meeting_place())
         dist.init_process_group(both, timeout=PATIENCE, world_size=size, rank=rank, store=store)
+        store.set(f"joined/{rank}", "")  # who left now would break off what others still begin
+        store.wait([f"joined/{other}" for other in range(size)], PATIENCE)
     try:
         yield World(rank, size, device)
     except BaseException as error:
