@@ -9,7 +9,8 @@ from torch import nn
 
 from hush.errors import UserError
 from hush.networks import Backbone, UNet
-from hush.networks.blocks import Style, resampled, sinusoids
+from hush.networks.blocks import Style, sinusoids
+from hush.networks.layers import resampled
 
 STYLES = [
     Style(groups=2, eps=1e-3, steer="add", heads=2, middle="bare", period=100.0, waves=6),

@@ -15,15 +15,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from hush.errors import UserError
-from hush.networks.blocks import (
-    CONVOLUTIONS,
-    Map,
-    Mapped,
-    Upsample,
-    convolution,
-    crop_to,
-    group_norm,
-)
+from hush.networks.blocks import Upsample, crop_to, group_norm
+from hush.networks.layers import CONVOLUTIONS, Map, Mapped, convolution
 from hush.rng import Streams
 
 LEAST, MOST = -30.0, 20.0  # of a log-variance: its exponential stays a number

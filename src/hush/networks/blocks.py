@@ -10,12 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hush.networks.dropout import Dropout
-
-Map = Float[Tensor, "batch channel *space"]
-Mapped = Float[Tensor, "batch out *place"]  # a map of other channels, or of another size
-Vector = Float[Tensor, "batch feature"]
-
-CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+from hush.networks.layers import (
+    CONVOLUTIONS,
+    GroupNorm,
+    Map,
+    Mapped,
+    Vector,
+    attend,
+    convolution,
+    resampled,
+    twice,
+)
 
 
 @dataclass(frozen=True)
@@ -46,23 +51,11 @@ class Style:
 OWN = Style()
 
 
-def convolution(
-    dims: int, channels: int, out: int, kernel: int = 3, stride: int = 1, zero: bool = False
-) -> nn.Module:
-    """A convolution that keeps the size (divided by `stride`); `zero` starts it silent, so that a
-    residual branch begins as the identity."""
-    layer = CONVOLUTIONS[dims](channels, out, kernel, stride=stride, padding=kernel // 2)
-    if zero:
-        nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def group_norm(channels: int, style: Style = OWN) -> nn.GroupNorm:
+def group_norm(channels: int, style: Style = OWN) -> GroupNorm:
     """Group normalisation: with at most 32 groups of at least 4 channels, as many as divide them,
     where the style names no number."""
     groups = style.groups or math.gcd(channels, max(1, min(32, channels // 4)))
-    return nn.GroupNorm(groups, channels, eps=style.eps)
+    return GroupNorm(groups, channels, eps=style.eps)
 
 
 def sinusoids(clock: Float[Tensor, " batch"], features: int, period: float = 10_000.0) -> Vector:
@@ -99,11 +92,6 @@ class Embedding(nn.Module):
         return functional.silu(embedded)
 
 
-def resampled(x: Map, scale: float) -> Mapped:
-    """Half the size by averages, or twice the size by repetition."""
-    return functional.interpolate(x, scale_factor=scale, mode="area" if scale < 1.0 else "nearest")
-
-
 class Residual(nn.Module):
     """norm, SiLU, convolution; norm scaled and shifted by the embedding, SiLU, convolution; added.
 
@@ -133,18 +121,20 @@ class Residual(nn.Module):
         self.shortcut = nn.Identity() if same else convolution(dims, channels, out, kernel=1)
 
     def forward(self, x: Map, embedding: Vector) -> Mapped:
-        hidden = functional.silu(self.norm_in(x))
-        if self.scale != 1.0:
-            hidden, x = resampled(hidden, self.scale), resampled(x, self.scale)
-        hidden = self._steered(self.conv_in(hidden), embedding)
-        return self.shortcut(x) + self.conv_out(self.dropout(functional.silu(hidden)))
+        hidden = self._first(functional.silu(self.norm_in(x)))
+        hidden = functional.silu(self._steered(hidden, self.steer(embedding)))
+        x = x if self.scale == 1.0 else resampled(x, self.scale)
+        return self.shortcut(x) + self.conv_out(self.dropout(hidden))
 
-    def _steered(self, hidden: Map, embedding: Vector) -> Map:
-        steer = self.steer(embedding).reshape(len(hidden), -1, *(1,) * (hidden.ndim - 2))
+    def _first(self, x: Map) -> Mapped:
+        if self.scale == 2.0:
+            return twice(self.conv_in, x)
+        return self.conv_in(x if self.scale == 1.0 else resampled(x, self.scale))
+
+    def _steered(self, hidden: Map, steer: Vector) -> Map:
         if self.adds:
-            return self.norm_out(hidden + steer)
-        scale, shift = steer.chunk(2, 1)
-        return torch.addcmul(shift, self.norm_out(hidden), 1.0 + scale)
+            return self.norm_out(hidden + steer.reshape(steer.shape + (1,) * (hidden.ndim - 2)))
+        return self.norm_out(hidden, *steer.chunk(2, 1))
 
 
 class Attention(nn.Module):
@@ -163,9 +153,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Map) -> Map:
         qkv = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1))
-        query, key, value = qkv.transpose(-1, -2).unbind(1)
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        return x + self.out(mixed.transpose(-1, -2).reshape(x.shape))
+        return x + self.out(attend(*qkv.unbind(1)).reshape(x.shape))
 
 
 class Upsample(nn.Module):
@@ -176,7 +164,7 @@ class Upsample(nn.Module):
         self.conv = convolution(dims, channels, channels)
 
     def forward(self, x: Map) -> Mapped:
-        return self.conv(resampled(x, 2.0))
+        return twice(self.conv, x)
 
 
 class Corner(nn.Module):

@@ -7,17 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hush.networks.blocks import (
-    CONVOLUTIONS,
-    Embedding,
-    Map,
-    Mapped,
-    Shortcut,
-    Vector,
-    crop_to,
-    pad_to,
-)
+from hush.networks.blocks import Embedding, Shortcut, crop_to, pad_to
 from hush.networks.dropout import Dropout
+from hush.networks.layers import CONVOLUTIONS, Map, Mapped, Vector, attend
 
 Tokens = Float[Tensor, "batch token width"]
 
@@ -55,9 +47,8 @@ class Layer(nn.Module):
         return x + steer[5] * self.drop_narrow(self.narrow(hidden))
 
     def _attend(self, x: Tokens) -> Tokens:
-        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 4, 1)
+        return self.out(attend(query, key, value).flatten(1, 2).mT)
 
 
 def _modulated(x: Tokens, scale: Tensor, shift: Tensor) -> Tokens:

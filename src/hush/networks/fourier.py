@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hush.networks.blocks import Map, Mapped
+from hush.networks.layers import Map, Mapped
 
 
 class Fourier(nn.Module):

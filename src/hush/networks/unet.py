@@ -21,18 +21,15 @@ from hush.networks.blocks import (
     Attention,
     Corner,
     Embedding,
-    Map,
-    Mapped,
     Residual,
     Shortcut,
     Style,
     Upsample,
-    Vector,
-    convolution,
     crop_to,
     group_norm,
     pad_to,
 )
+from hush.networks.layers import Map, Mapped, Vector, convolution
 
 
 class Block(nn.Module):
