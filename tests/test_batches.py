@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pictures import noise, refused, write
 
 import hush.data as data
-from hush.data import encoded
+from hush.data import parallel
 from hush.data.batches import WINDOW
 from hush.errors import UserError
 
@@ -207,9 +207,9 @@ def test_reading_ahead_goes_ahead_but_not_away():
 
 
 def test_many_threads_give_what_one_gives(photos, monkeypatch):
-    monkeypatch.setattr(encoded, "WORKERS", 1)
+    monkeypatch.setattr(parallel, "WORKERS", 1)
     one = photos.read(range(7), range(7))
-    monkeypatch.setattr(encoded, "WORKERS", 5)
+    monkeypatch.setattr(parallel, "WORKERS", 5)
     many = photos.read(range(7), range(7))
     assert torch.equal(one["image"], many["image"])
     assert torch.equal(one["label"], many["label"])

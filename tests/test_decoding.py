@@ -156,17 +156,38 @@ def test_large_jpeg_is_drafted_and_upright(tmp_path, orientation, monkeypatch):
     exif = Image.Exif()
     exif[0x0112] = orientation
     write(tmp_path / "a.jpg", np.ascontiguousarray(STORED[orientation](upright)), exif=exif)
-    sizes, resize = [], Image.Image.resize
+    sizes, inner = [], data.decode.fitted
 
-    def spy(self, *args, **kwargs):
-        sizes.append(max(self.size))
-        return resize(self, *args, **kwargs)
+    def spy(image, *rest):
+        sizes.append(max(image.size))
+        return inner(image, *rest)
 
-    monkeypatch.setattr(Image.Image, "resize", spy)
+    monkeypatch.setattr(data.decode, "fitted", spy)
     got = only(data.images(tmp_path, size=(24, 32)))
-    assert sizes[0] == 80  # an eighth, still above twice the target
-    expected = planes(np.asarray(resize(Image.fromarray(upright), (32, 24), Image.LANCZOS)))
-    assert np.abs(got - expected).max() < 4 / 255
+    assert sizes == [80]  # an eighth, still above twice the target
+    expected = planes(np.asarray(Image.fromarray(upright).resize((32, 24), Image.BICUBIC)))
+    assert np.abs(got - expected).max() < 3 / 255
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_drafted_jpeg_is_not_stretched_by_what_makes_no_whole_pixel(tmp_path, orientation):
+    """401 pixels at half the size are 200.5: half a column would pull all others aside."""
+    y, x = np.mgrid[0:401, 0:401]
+    wave = 127 + 120 * np.sin(x / 9) * np.cos(y / 7)
+    upright = np.repeat(wave.astype(np.uint8)[..., None], 3, -1)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.ascontiguousarray(STORED[orientation](upright))
+    write(tmp_path / "a.jpg", stored, exif=exif, quality=98)
+    got = only(data.images(tmp_path, size=64))
+    edges = [(a, b) for a in (0, 1) for b in (0, 1)]  # the last column or row may be either
+    boxes = [(a, b, a + 400, b + 400) for a, b in edges]
+    whole = Image.fromarray(upright)
+    errors = [
+        np.abs(got - planes(np.asarray(whole.resize((64, 64), Image.BICUBIC, box=box)))).mean()
+        for box in boxes
+    ]
+    assert min(errors) < 0.7 / 255
 
 
 def test_sizes(tmp_path):
@@ -188,7 +209,7 @@ def test_crops_take_the_part_they_name(tmp_path):
     assert np.array_equal(only(data.images(tmp_path, size=8)), planes(a[:, 6:14]))
     drawn = data.images(tmp_path, size=8).read([0] * 9, draws=range(9))["image"]
     assert all(np.array_equal(x, planes(a[:, 6:14])) for x in drawn.numpy())
-    stretched = Image.fromarray(a).resize((8, 8), Image.LANCZOS)
+    stretched = Image.fromarray(a).resize((8, 8), Image.BICUBIC)
     got = only(data.images(tmp_path, size=8, crop="stretch"))
     assert np.array_equal(got, planes(np.asarray(stretched)))
     random = data.images(tmp_path, size=8, crop="random")

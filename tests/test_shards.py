@@ -18,7 +18,7 @@ from pictures import noise, refused
 from PIL import Image
 
 import hush.data as data
-from hush.data import encoded, remote, shards, shelf
+from hush.data import parallel, remote, shards, shelf
 from hush.data.batches import WINDOW
 
 
@@ -320,6 +320,7 @@ def test_shards_on_the_web(served, cache):
     if served.ranges:  # a stray picture costs its own bytes; a walk brings the file, once
         for held in (cache / "shards").glob("*.tar"):
             held.unlink()
+        again = data.open_source(served.url + "/s-{0..2}.tar")
         served.log.clear()
         again.read([3, 43])
         assert all(sent < 3000 for _, sent in served.log)
@@ -391,7 +392,7 @@ def test_the_shelf_is_bounded(tmp_path, cache, monkeypatch):
     for part, content in enumerate(contents):
         files.pipe(f"/shelf/s-{part}.tar", content)
     monkeypatch.setattr(shelf, "LIMIT", 2 * len(contents[0]))
-    monkeypatch.setattr(encoded, "WORKERS", 1)  # what is just being brought is beside it
+    monkeypatch.setattr(parallel, "WORKERS", 1)  # what is just being brought is beside it
     source = data.open_source("memory://shelf/")
 
     def held():

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import count as count_from
 
@@ -10,6 +9,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from hush.data.parallel import readers
 from hush.data.source import Source
 from hush.data.words import cause
 from hush.errors import UserError
@@ -117,7 +117,7 @@ def _check(source: Source, batch: int, rank: int, world: int) -> None:
 def _ahead(
     read: Callable[[int], dict[str, Tensor]], positions: Iterator[int], workers: int
 ) -> Iterator[dict[str, Tensor]]:
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="hush-read")
+    pool = readers(workers)
     try:
         waiting = deque(pool.submit(read, next(positions)) for _ in range(2 * workers))
         while True:

@@ -6,7 +6,6 @@ profiles are not applied; Pillow reads 16-bit colour as 8-bit colour.
 
 import errno
 import io
-import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,7 +15,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from hush.data.options import PictureOptions
+from hush.data.fit import fitted
+from hush.data.options import CENTRE, PictureOptions
 from hush.data.plain import plain
 from hush.data.words import cause, shown
 from hush.errors import UserError
@@ -89,30 +89,34 @@ def decode(
     name: str,
     shape: tuple[int, int, int],
     options: PictureOptions,
-    draw: int | None = None,
+    place: tuple[float, float] = CENTRE,
 ) -> np.ndarray:
-    """One picture as float32 (channel, height, width) in [0, 1], fitted to `shape`.
+    """One picture (channel, height, width) fitted to `shape`: uint8, to be read as v/255, where it
+    has no more than 8 bits; else float32 in [0, 1].
 
-    `draw` is the seed of the random crop and of the flip; None takes the centre, unflipped.
-    Raises `BrokenPicture`, which calls it `name`.
+    `place` in [0, 1] says where along the slack a crop lies. Raises `BrokenPicture`, which calls
+    it `name`.
     """
     channels, height, width = shape
-    dice = None if draw is None else random.Random(draw)
-    # Drawn in this order whatever the options, so that one option never changes another's draw.
-    across, down, turn = (dice.random() for _ in range(3)) if dice else (0.5, 0.5, 1.0)
-    if options.crop != "random":
-        across, down = 0.5, 0.5
     with _opened(file, name) as image:
-        _draft(image, (width, height))
+        whole = _draft(image, (width, height))
         with _ROOM if image.width * image.height > _LARGE else nullcontext():
             image.load()
             turned = _UPRIGHT.get(_orientation(image))
+            image = image if whole in (None, image.size) else image.crop((0, 0, *whole))
             upright = image if turned is None else image.transpose(turned)
             converted, full = _converted(upright, channels, name)
             stretch = options.crop == "stretch"
-            fitted = _fitted(converted, (width, height), stretch, (across, down))
-    pixels = _pixels(fitted, channels, full, options.background)
-    return pixels[:, :, ::-1] if options.flip and turn < 0.5 else pixels
+            small = fitted(converted, (width, height), stretch, place)
+    return _pixels(small, channels, full, options.background)
+
+
+def unit(values: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """What `decode` gives as float32 in [0, 1], written to `out`."""
+    if values.dtype == np.uint8:
+        return np.divide(values, np.float32(255), out=out)
+    np.copyto(out, values)
+    return out
 
 
 @contextmanager
@@ -175,11 +179,19 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _draft(image: Image.Image, size: tuple[int, int]) -> None:
-    """Let JPEG decode at 1/2, 1/4 or 1/8 where twice the size needed still remains."""
-    if image.format in ("JPEG", "MPO"):
-        width, height = size[::-1] if _orientation(image) in _SIDEWAYS else size
-        image.draft(None, (2 * width, 2 * height))
+def _draft(image: Image.Image, size: tuple[int, int]) -> tuple[int, int] | None:
+    """Let JPEG decode at 1/2, 1/4 or 1/8 where twice the size needed still remains.
+
+    How many whole pixels it then has: a last row or column that stands for less than the others
+    would stretch all the rest. None for other formats.
+    """
+    if image.format not in ("JPEG", "MPO"):
+        return None
+    width, height = image.size
+    size = size[::-1] if _orientation(image) in _SIDEWAYS else size
+    image.draft(None, (2 * size[0], 2 * size[1]))
+    scale = round(width / image.width)
+    return (width // scale, height // scale)
 
 
 def _converted(image: Image.Image, channels: int, name: str) -> tuple[Image.Image, float]:
@@ -200,42 +212,20 @@ def _converted(image: Image.Image, channels: int, name: str) -> tuple[Image.Imag
     return (image if image.mode == wanted else image.convert(wanted)), 255.0
 
 
-def _fitted(
-    image: Image.Image, size: tuple[int, int], stretch: bool, place: tuple[float, float]
-) -> Image.Image:
-    """Resize (LANCZOS) so that `size` (width, height) is covered, and crop what stands over.
-
-    `place` in [0, 1] says where along the slack the crop lies. Cropping and resizing are one
-    step, so that a long thin picture is never blown up first.
-    """
-    (width, height), (across, down) = image.size, place
-    scale = (width / size[0], height / size[1])
-    if not stretch:
-        scale = (min(scale), min(scale))
-    if scale == (1, 1):  # no resampling: whole pixels, exact values
-        left = min(int(across * (width - size[0] + 1)), width - size[0])
-        top = min(int(down * (height - size[1] + 1)), height - size[1])
-        return image.crop((left, top, left + size[0], top + size[1]))
-    part = (min(width, size[0] * scale[0]), min(height, size[1] * scale[1]))
-    left, top = (width - part[0]) * across, (height - part[1]) * down
-    box = (left, top, min(width, left + part[0]), min(height, top + part[1]))
-    return image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
-
-
 def _pixels(image: Image.Image, channels: int, full: float, background: float) -> np.ndarray:
-    """The picture as float32 (channel, height, width) in [0, 1], on its grid of levels."""
-    values = np.asarray(image, dtype=np.float32)
+    """The picture (channel, height, width): uint8, or float32 in [0, 1], on its grid of levels."""
+    values = np.asarray(image)
     values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
-    alpha = np.full_like(values[:1], full)
+    if image.mode == "F":  # resizing overshoots, and leaves the grid
+        values = np.clip(values if full == 1 else np.rint(values), 0, full) / np.float32(full)
+    alpha = np.full_like(values[:1], 1 if image.mode == "F" else 255)
     if image.mode in ("LA", "RGBA"):
         values, alpha = values[:-1], values[-1:]
         if channels != 4:
-            cover = alpha / 255
-            values = np.rint(cover * values + (1 - cover) * np.float32(background * 255))
-    elif image.mode == "F":  # LANCZOS overshoots, and leaves the grid
-        values = np.clip(values if full == 1 else np.rint(values), 0, full)
+            cover, behind = alpha.astype(np.float32) / 255, np.float32(background * 255)
+            values = np.rint(cover * values + (1 - cover) * behind).astype(np.uint8)
     if channels > 1 and len(values) == 1:
         values = np.repeat(values, 3, axis=0)
     if channels == 4:
         values = np.concatenate([values, alpha])
-    return values / np.float32(full)
+    return np.ascontiguousarray(values)

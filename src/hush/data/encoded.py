@@ -1,47 +1,29 @@
 """Pictures that stay in their files until they are asked for."""
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hush.data.decode import BrokenPicture, Header, decode
-from hush.data.options import PictureOptions
+from hush.data.decode import BrokenPicture, Header, decode, unit
+from hush.data.decoded import Decoded
+from hush.data.options import CENTRE, PictureOptions
+from hush.data.parallel import in_parallel
 from hush.data.source import Source, blocks_of, checksum
 from hush.data.store import Store
 from hush.errors import UserError
 
-Key = TypeVar("Key")
-Result = TypeVar("Result")
-WORKERS = min(8, os.cpu_count() or 1)
 DEFAULT_SIDE = 32  # of pictures of many sizes
 
 
-def in_parallel(function: Callable[[int], Result], items: Sequence[int]) -> list[Result]:
-    """`[function(item) for item in items]` on several threads; the first error is raised.
-
-    Each thread takes one run of neighbours: handing out items one by one costs more than
-    decoding a small picture. Pillow and zlib let go of the interpreter lock while they work.
-    """
-    if len(items) <= 1 or WORKERS == 1:
-        return [function(item) for item in items]
-    stride = -(-len(items) // WORKERS)
-    runs = [items[start : start + stride] for start in range(0, len(items), stride)]
-    with ThreadPoolExecutor(len(runs), thread_name_prefix="hush-decode") as pool:
-        done = pool.map(lambda run: [function(item) for item in run], runs)
-        return [result for run in done for result in run]
-
-
 class EncodedPictures(Source):
-    """The pictures of a store, decoded as they are read, several at a time.
+    """The pictures of a store, decoded as they are first read, several at a time.
 
-    Construction reads only headers: they settle the shape, the levels and which pictures are
-    broken from the first byte on. `labels` holds one class index per picture of the store, or
-    is None. `broken` tells why pictures were left out (only with `skip_broken`).
+    They are kept decoded where they fit (`Decoded`), unless crops are random; what is read is the
+    same either way. Construction reads only headers: they settle the shape, the levels and which
+    pictures are broken from the first byte on. `labels` holds one class index per picture of the
+    store, or is None. `broken` tells why pictures were left out (only with `skip_broken`).
     """
 
     def __init__(
@@ -72,6 +54,8 @@ class EncodedPictures(Source):
         self.notes = notes + left_out
         levels = [head.levels for head in heads.values()]
         self.levels = None if None in levels else max(levels)
+        count = 0 if options.crop == "random" else len(self)  # else never the same again
+        self._kept = Decoded(count, self.shape, np.uint8 if self.levels == 256 else np.float32)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -79,16 +63,19 @@ class EncodedPictures(Source):
     def read(self, indices: Sequence[int], draws: Sequence[int] | None = None) -> dict[str, Tensor]:
         """See `Source.read`. With `skip_broken`, a picture that turns out not to be readable is
         replaced by the next one that is, and noted in `broken`."""
-        indices = [range(len(self))[i] for i in indices]  # so that a wrong index is an IndexError
-        images = torch.empty((len(indices), *self.shape), dtype=torch.float32)
+        taken = [range(len(self))[i] for i in indices]  # so that a wrong index is an IndexError
+        images = torch.empty((len(taken), *self.shape), dtype=torch.float32)
         pixels = images.numpy()
 
-        def fill(slot: int) -> int:
-            draw = None if draws is None else draws[slot]
-            position, pixels[slot] = self._readable(indices[slot], draw)
-            return position
+        def fill(slot: int) -> None:
+            place, mirror = self.options.drawn(None if draws is None else draws[slot])
+            taken[slot], picture = self._readable(taken[slot], place)
+            unit(picture[:, :, ::-1] if mirror else picture, pixels[slot])
 
-        taken = in_parallel(fill, range(len(indices)))
+        missing = []
+        for slot, position in enumerate(taken):
+            missing.append(slot) if self._kept.get(position) is None else fill(slot)
+        in_parallel(fill, missing)
         record = {"image": images}
         if self._labels is not None:
             record["label"] = self._labels[torch.tensor(taken, dtype=torch.int64)]
@@ -107,7 +94,7 @@ class EncodedPictures(Source):
 
         def broken(position: int) -> BrokenPicture | None:
             try:
-                self._decoded(position, None)
+                self._decoded(position, CENTRE)
             except BrokenPicture as error:
                 self._unreadable.add(position)
                 return error
@@ -129,23 +116,28 @@ class EncodedPictures(Source):
             error.key = self.store.key(item)
             return error
 
-    def _decoded(self, position: int, draw: int | None) -> np.ndarray:
-        item = self._items[position]
-        try:
-            file = self.store.open(item)
-            return decode(file, self.store.name(item), self.shape, self.options, draw)
-        except BrokenPicture as error:
-            error.key = self.store.key(item)
-            raise
+    def _decoded(self, position: int, place: tuple[float, float]) -> np.ndarray:
+        """See `decode`: as it was kept, or decoded now and kept."""
+        picture = self._kept.get(position)
+        if picture is None:
+            item = self._items[position]
+            try:
+                file, name = self.store.open(item), self.store.name(item)
+                picture = decode(file, name, self.shape, self.options, place)
+            except BrokenPicture as error:
+                error.key = self.store.key(item)
+                raise
+            self._kept.keep(position, picture)
+        return picture
 
-    def _readable(self, position: int, draw: int | None) -> tuple[int, np.ndarray]:
+    def _readable(self, position: int, place: tuple[float, float]) -> tuple[int, np.ndarray]:
         """The picture at this position, or the next readable one where that is allowed."""
         for step in range(len(self)):
             candidate = (position + step) % len(self)
             if candidate in self._unreadable and self.options.skip_broken:
                 continue
             try:
-                return candidate, self._decoded(candidate, draw)
+                return candidate, self._decoded(candidate, place)
             except BrokenPicture as error:
                 if not self.options.skip_broken:
                     raise

@@ -1,5 +1,6 @@
 """How pictures are read: one value, from which the command line derives its flags."""
 
+import random
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -7,6 +8,7 @@ from hush.errors import UserError
 
 Crop = Literal["centre", "random", "stretch"]
 LARGEST = 16384
+CENTRE = (0.5, 0.5)  # of the slack a crop may lie in, across and down
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,15 @@ class PictureOptions:
         if isinstance(self.size, int):
             return (self.size, self.size)
         return None if self.size is None else (self.size[0], self.size[1])
+
+    def drawn(self, draw: int | None) -> tuple[tuple[float, float], bool]:
+        """(the place of the crop, whether to mirror): what the seed `draw` says of a picture.
+
+        None takes the centre, unmirrored.
+        """
+        if draw is None or not (self.flip or self.crop == "random"):
+            return CENTRE, False
+        dice = random.Random(draw)
+        # Drawn in this order whatever the options, so that one never changes another's draw.
+        across, down, turn = (dice.random() for _ in range(3))
+        return (across, down) if self.crop == "random" else CENTRE, self.flip and turn < 0.5

@@ -11,9 +11,10 @@ import PIL
 
 from hush.data.archive import Index, Member, index, packed, unpacked
 from hush.data.decode import BrokenPicture, Header
-from hush.data.encoded import EncodedPictures, in_parallel
+from hush.data.encoded import EncodedPictures
 from hush.data.images import walk
 from hush.data.options import PictureOptions
+from hush.data.parallel import in_parallel
 from hush.data.remote import file_system, is_http, remote
 from hush.data.shelf import LocalFile, RemoteFile, Stretches, cache_folder, keyed
 from hush.data.store import Store
