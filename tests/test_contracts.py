@@ -34,7 +34,7 @@ from hush.schedules import (
     shifted,
     zero_terminal_snr,
 )
-from hush.tensors import expand
+from hush.tensors import expand, times
 
 SCHEDULES = {
     **{type(schedule).__name__: schedule for schedule in testing.every(Schedule)},
@@ -351,18 +351,18 @@ def test_the_suite_catches_a_heun_whose_average_uses_the_wrong_end():
 
         def step(self, denoiser, state, s, cond=None):
             x, t, basis = state.x, state.t, self.basis
-            slope = basis.slope(denoiser(x, t, cond).mean, x, t)
-            return state.moved(basis.advance(x, t, s, 0.5 * (slope + slope)), s)
+            slope = basis.slope(denoiser(x, t, cond), x, t)
+            return state.moved(basis.advance(x, t, s, times(0.5, (*slope, *slope))), s)
 
     class WrongLevel(TwiceTheStart):
         def step(self, denoiser, state, s, cond=None):
             x, t, basis = state.x, state.t, self.basis
-            slope = basis.slope(denoiser(x, t, cond).mean, x, t)
+            slope = basis.slope(denoiser(x, t, cond), x, t)
             euler = basis.advance(x, t, s, slope)
             if s.sigma == 0.0:
                 return state.moved(euler, s)
-            end = basis.slope(denoiser(euler, s, cond).mean, euler, t)  # t where it should be s
-            return state.moved(basis.advance(x, t, s, 0.5 * (slope + end)), s)
+            end = basis.slope(denoiser(euler, s, cond), euler, t)  # t where it should be s
+            return state.moved(basis.advance(x, t, s, times(0.5, (*slope, *end))), s)
 
     for name in WALKED:
         caught(testing.check_sampler, TwiceTheStart(), SCHEDULES[name], words="claims order 2")

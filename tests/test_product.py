@@ -1,6 +1,7 @@
 """Several kinds of state at once: laws part by part, walks, RePaint and bounds."""
 
 import math
+from dataclasses import fields
 
 import pytest
 import torch
@@ -67,7 +68,8 @@ def log_prob(x):
 
 
 def same(law, other):
-    for one, two in zip(vars(law).values(), vars(other).values(), strict=True):
+    for part in fields(law):
+        one, two = getattr(law, part.name), getattr(other, part.name)
         if isinstance(one, torch.Tensor):
             torch.testing.assert_close(one, two, rtol=0.0, atol=1e-12)
         else:

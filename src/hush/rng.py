@@ -29,19 +29,17 @@ def philox(counter: Words, key: tuple[int, int]) -> Words:
     >>> [f"{word.item():08x}" for word in philox((zero,) * 4, (0, 0))]
     ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
     """
-    a, b, c, d = counter
+    a, b, c, d = (word.clone() for word in torch.broadcast_tensors(*counter))
     low_key, high_key = key
     for _ in range(_ROUNDS):
-        # Products of two 32-bit words wrap in int64, which leaves their 64 bits intact.
-        first, second = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
-        a, b, c, d = (
-            ((second >> 32) & _WORD) ^ b ^ low_key,
-            second & _WORD,
-            ((first >> 32) & _WORD) ^ d ^ high_key,
-            first & _WORD,
-        )
+        # Products of two 32-bit words wrap in int64, which leaves their 64 bits intact. What stands
+        # above a word's own 32 bits only counts in a product, and is cut off before the next one.
+        first, second = a.mul_(_MULTIPLIERS[0]), c.mul_(_MULTIPLIERS[1])
+        a = b.bitwise_xor_(second >> 32).bitwise_xor_(low_key).bitwise_and_(_WORD)
+        c = d.bitwise_xor_(first >> 32).bitwise_xor_(high_key).bitwise_and_(_WORD)
+        b, d = second, first
         low_key, high_key = (low_key + _WEYL[0]) & _WORD, (high_key + _WEYL[1]) & _WORD
-    return a, b, c, d
+    return a, b.bitwise_and_(_WORD), c, d.bitwise_and_(_WORD)
 
 
 def derive(seed: int, purpose: str) -> int:
@@ -77,7 +75,7 @@ class Streams:
 
     def next(self, draws: int = 1) -> "Streams":
         """The streams after `draws` more draws."""
-        return replace(self, draw=self.draw + draws)
+        return Streams(self.seed, self.index, self.draw + draws)
 
     def branch(self, purpose: str) -> "Streams":
         """Streams of their own for a purpose, from where these stand: for what needs more draws, or
@@ -97,15 +95,17 @@ class Streams:
     ) -> Float[Tensor, " batch *event"]:
         """Standard normal numbers by Box-Muller, √(-2 ln u) (cos 2πv, sin 2πv), (batch, *event)."""
         a, b, c, d = (word.to(dtype) for word in self._words(event))
-        radius = (torch.stack((a, c), -1) + 0.5).mul_(2.0**-32).log_().mul_(-2.0).sqrt_()
+        radius = torch.stack((a, c), -1).add_(0.5).mul_(2.0**-32).log_().mul_(-2.0).sqrt_()
         angle = torch.stack((b, d), -1).mul_(math.tau * 2.0**-32)
-        return self._shaped(torch.stack((radius * angle.cos(), radius * angle.sin()), -1), event)
+        pair = angle.cos().mul_(radius), angle.sin_().mul_(radius)
+        return self._shaped(torch.stack(pair, -1), event)
 
     def _words(self, event: tuple[int, ...]) -> Words:
         blocks = -(-math.prod(event) // 4)
         index = self.index.unsqueeze(1)
         block = torch.arange(blocks, device=index.device).unsqueeze(0)
-        counter = (block, torch.full_like(block, self.draw), index & _WORD, (index >> 32) & _WORD)
+        draw = torch.full_like(block[:, :1], self.draw)
+        counter = (block, draw, index & _WORD, (index >> 32) & _WORD)
         return philox(counter, (self.seed & _WORD, (self.seed >> 32) & _WORD))
 
     def _shaped(self, numbers: Tensor, event: tuple[int, ...]) -> Tensor:

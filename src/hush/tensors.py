@@ -1,10 +1,13 @@
 """Small tensor helpers that every room shares."""
 
+from collections.abc import Iterable, Sequence
+
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
 Number = float | Tensor  # a Python float, or a tensor of shape () or (batch,)
+Terms = tuple[tuple[Number, Tensor], ...]  # Σ c v, not added up yet: (c, v), …
 
 
 def expand(value: Number, like: Tensor) -> Number:
@@ -17,6 +20,48 @@ def expand(value: Number, like: Tensor) -> Number:
     if not isinstance(value, Tensor) or value.ndim == 0:
         return value
     return value.to(like).reshape(value.shape + (1,) * (like.ndim - value.ndim))
+
+
+def times(factor: Number, terms: Terms) -> Terms:
+    """The terms of `factor`·Σ c v."""
+    return tuple((factor * c, v) for c, v in terms)
+
+
+def weighted(shares: Sequence[Number], sums: Sequence[Terms]) -> Terms:
+    """The terms of Σ share·sum."""
+    return tuple(
+        term
+        for share, terms in zip(shares, sums, strict=True)
+        if _counts(share)
+        for term in times(share, terms)
+    )
+
+
+def total(terms: Iterable[tuple[Number, Tensor]]) -> Tensor:
+    """Σ c v in a tensor of its own: one pass over memory for each tensor that counts, however often
+    it stands among the terms.
+
+    >>> x, y = torch.ones(2), torch.arange(2.0)
+    >>> total(((0.5, x), (2.0, y), (1.0, x)))
+    tensor([1.5000, 3.5000])
+    """
+    joined: dict[int, tuple[Number, Tensor]] = {}
+    for c, v in terms:
+        known = joined.get(id(v))
+        joined[id(v)] = (c + known[0], v) if known else (c, v)
+    parts = list(joined.values())
+    (c, v), *others = [part for part in parts if _counts(part[0])] or parts[:1]
+    added = v * expand(c, v)
+    for c, v in others:
+        if isinstance(c, Tensor):
+            added = torch.addcmul(added, v, expand(c, v))
+        else:
+            added.add_(v, alpha=c)
+    return added
+
+
+def _counts(c: Number) -> bool:
+    return isinstance(c, Tensor) or c != 0.0
 
 
 def per_sample(value: Shaped[Tensor, " batch *event"]) -> Shaped[Tensor, " batch"]:

@@ -1,5 +1,8 @@
 """A network as a Gaussian belief over x_0."""
 
+from dataclasses import replace
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -40,15 +43,25 @@ class GaussianDenoiser(Denoiser):
         schedule = self.process.schedule
         level = schedule.level(t)
         skip, out, c_in, clock = self.parameterisation(schedule, level)
-        answer = self.network(expand(c_in, x_t) * x_t, ticks(clock, x_t), cond).to(x_t.dtype)
+        given = x_t if isinstance(c_in, float) and c_in == 1.0 else expand(c_in, x_t) * x_t
+        answer = self.network(given, ticks(clock, x_t), cond).to(x_t.dtype)
         answer, head = answer.chunk(2, 1) if self.variance.heads else (answer, None)
-        mean = expand(skip, x_t) * x_t + expand(out, x_t) * answer
-        variance = self.variance(schedule, level, x_t, mean, head)
-        return Gaussian(mean, variance, self.process.noise)
+        belief = Gaussian.of(((skip, x_t), (out, answer)), 0.0, self.process.noise)
+        if isinstance(self.variance, Zero):
+            return belief
+        return replace(belief, variance=self.variance(schedule, level, x_t, belief.mean, head))
 
 
 def ticks(clock: Number, x_t: Tensor) -> Float[Tensor, " batch"]:
-    """The clock of every sample, in the type that networks compute in."""
-    if not isinstance(clock, Tensor) or clock.ndim == 0:
-        clock = torch.full((len(x_t),), float(clock), device=x_t.device)
-    return clock.to(x_t if x_t.is_floating_point() else torch.float32)
+    """The clock of every sample, in the type that networks compute in; one that all share is made
+    once and serves every walk."""
+    dtype = x_t.dtype if x_t.is_floating_point() else torch.float32
+    if isinstance(clock, Tensor):
+        return clock.to(x_t.device, dtype).expand(len(x_t))
+    return _shared(clock, len(x_t), dtype, x_t.device)
+
+
+@lru_cache(maxsize=4096)
+def _shared(clock: float, count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # it may serve a training step next
+        return torch.full((count,), clock, dtype=dtype, device=device)

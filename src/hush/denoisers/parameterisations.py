@@ -38,8 +38,9 @@ class Parameterisation(ABC):
         """(skip, out) of x_0 = skip·x_t + out·output."""
 
     def c_in(self, level: Level) -> Number:
-        """The scale of the network's input: 1/√(α² + σ²)."""
-        return (level.alpha**2 + level.sigma**2) ** -0.5
+        """The scale of the network's input: 1/√(α² + σ²), and 1 where but rounding differs."""
+        power = level.alpha**2 + level.sigma**2
+        return 1.0 if isinstance(power, float) and abs(power - 1.0) < 1e-14 else power**-0.5
 
     def clock(self, schedule: Schedule, level: Level) -> Number:
         """What the network is told of the time (`steps_or_time`)."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from hush.distributions.base import Distribution
 from hush.errors import UserError
 from hush.noise import NoiseLaw, White, with_density
 from hush.rng import Streams
-from hush.tensors import Number, expand
+from hush.tensors import Number, Terms, expand, total
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,32 @@ class Gaussian(Distribution):
     `mean` has shape (batch, *event); `variance` is a number, (batch,), or with white noise whatever
     broadcasts over `mean`. Other noise has one variance per sample: scaled element by element it
     would leave its space, and its density its closed form.
+
+    The mean may be given as a sum, by `of`, which is added up where it is asked for: what wants a
+    sum of its own with the mean in it takes its `terms`, and makes one sum of both.
     """
 
     mean: Float[Tensor, " batch *event"]
     variance: Number = 0.0
     noise: NoiseLaw = field(default_factory=White)
+
+    @classmethod
+    def of(cls, terms: Terms, variance: Number = 0.0, noise: NoiseLaw | None = None) -> "Gaussian":
+        """The Gaussian whose mean is Σ c v."""
+        made = object.__new__(cls)
+        made.__dict__.update(terms=terms, variance=variance, noise=noise or White())
+        made.__post_init__()
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        """The mean where its terms are known, or the terms where the mean is."""
+        if name == "mean" and "terms" in self.__dict__:
+            self.__dict__["mean"] = total(self.terms)
+        elif name == "terms" and "mean" in self.__dict__:
+            self.__dict__["terms"] = ((1.0, self.mean),)
+        else:
+            raise AttributeError(f"A Gaussian has no {name}.")
+        return self.__dict__[name]
 
     def __post_init__(self) -> None:
         if isinstance(self.noise, White) or not isinstance(self.variance, Tensor):
@@ -42,8 +64,12 @@ class Gaussian(Distribution):
         """mean + √variance ε, with the noise of each sample's own stream; a point draws nothing."""
         if self.is_point:
             return self.mean
-        noise = self.noise(rng, tuple(self.mean.shape[1:]), self.mean.dtype)
-        return torch.addcmul(self.mean, noise, self.spread**0.5)
+        like = self.terms[0][1]
+        noise = self.noise(rng, tuple(like.shape[1:]), like.dtype)
+        deviation = self.variance**0.5
+        if isinstance(deviation, Tensor) and deviation.ndim > 1:
+            return torch.addcmul(self.mean, noise, deviation)
+        return total((*self.terms, (deviation, noise)))
 
     def log_prob(self, x: Float[Tensor, " batch *event"]) -> Float[Tensor, " batch"]:
         """log N(x; mean, variance Σ) in nats, over the space that the noise lives in (see

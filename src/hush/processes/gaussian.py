@@ -11,7 +11,7 @@ from hush.errors import UserError
 from hush.noise import NoiseLaw, White, with_density
 from hush.processes.base import Moment, Process
 from hush.schedules import Schedule, Tabulated
-from hush.tensors import expand
+from hush.tensors import expand, times
 
 State = Float[Tensor, " batch *event"]
 
@@ -65,16 +65,16 @@ class GaussianProcess(Process):
         fresh = eta**2 * (1.0 - remain) * s.sigma**2
         keep = s.sigma / t.sigma * (1.0 - eta**2 + eta**2 * remain) ** 0.5
         pull = s.alpha - keep * t.alpha
-        mean = expand(keep, x_t) * x_t + expand(pull, x_t) * posterior.mean
+        mean = ((keep, x_t), *times(pull, posterior.terms))
         if posterior.is_point:
-            return Gaussian(mean, fresh, self.noise)
+            return Gaussian.of(mean, fresh, self.noise)
         if posterior.noise != self.noise:
             raise UserError(
                 f"The belief's variance is of {posterior.noise}, the process's of {self.noise}: "
                 "they do not add. Give the belief the process's noise, or no variance."
             )
         variance = expand(fresh, x_t) + expand(pull, x_t) ** 2 * posterior.spread
-        return Gaussian(mean, variance, self.noise)
+        return Gaussian.of(mean, variance, self.noise)
 
     def certain(self, x_0: State) -> Gaussian:
         return Gaussian(x_0, 0.0, self.noise)

@@ -15,7 +15,7 @@ from hush.rng import Streams
 from hush.samplers.base import Sampler, State
 from hush.samplers.stochastic import rates_of, score_of
 from hush.schedules import Level
-from hush.tensors import expand, per_sample
+from hush.tensors import expand, per_sample, times, total
 
 _LOUD = 100.0  # σ/α above which beliefs hardly change
 _QUIET = 0.002  # and below which there is nothing left to draw
@@ -147,9 +147,9 @@ class AdaptiveSDE(Sampler):
         kick = expand((width / (_clock(start) - _clock(end))).sqrt(), x) * (here.w - w)
 
         def change(at: Tensor, level: Level) -> Tensor:
-            f, g2 = (expand(rate, x) for rate in rates_of(schedule, level))
-            drift = f * at - g2 * score_of(denoiser(at, level, cond).mean, at, level)
-            return g2**0.5 * kick - expand(width, x) * drift
+            f, g2 = rates_of(schedule, level)
+            push = times(width * g2, score_of(denoiser(at, level, cond), at, level))
+            return total(((g2**0.5, kick), (-width * f, at), *push))
 
         euler = x + change(x, start)
         improved = 0.5 * (euler + x + change(euler, end))

@@ -6,7 +6,7 @@ prior ── x at t=1 ──► step ──► x at s ──► step ──► �
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -32,8 +32,7 @@ class State:
 
     def moved(self, x: Tensor | dict[str, Tensor], s: Level, memory: Any = ()) -> "State":
         """The state after a step that spent one draw."""
-        left = max(self.left - 1, 0)
-        return replace(self, x=x, t=s, rng=self.rng.next(), memory=memory, left=left)
+        return State(x, s, self.rng.next(), memory, max(self.left - 1, 0), self.steps)
 
 
 class Sampler(ABC):

@@ -16,8 +16,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from hush.distributions import Gaussian
 from hush.errors import UserError
 from hush.schedules import Level, Schedule
+from hush.tensors import Terms, times, total
+
+Part = Tensor | float
 
 
 class Basis(ABC):
@@ -40,12 +44,16 @@ class Basis(ABC):
         """σ/α where the variable is this."""
 
     @abstractmethod
-    def combine(self, x_0: Tensor, noise: Tensor, level: Level) -> Tensor:
-        """The slope at a level as a combination of the belief's mean and its noise."""
+    def combine(self, x_0: Part, noise: Part, level: Level) -> Part:
+        """The slope at a level as a linear combination of the belief's mean and its noise."""
 
-    def slope(self, x_0: Tensor, x: Tensor, t: Level) -> Tensor:
-        """The slope at x, given the belief's mean x_0 there."""
-        return self.combine(x_0, (x - t.alpha * x_0) / t.sigma, t)
+    def slope(self, belief: Gaussian, x: Tensor, t: Level) -> Terms:
+        """The slope at x, given the belief there: q = a x_0 + b (x - α x_0)/σ, not added up yet."""
+        of_data, of_noise = self.combine(1.0, 0.0, t), self.combine(0.0, 1.0, t)
+        if of_noise == 0.0:
+            return times(of_data, belief.terms)
+        of_x = of_noise / t.sigma
+        return ((of_x, x), *times(of_data - t.alpha * of_x, belief.terms))
 
     def carry(self, t: Level, s: Level) -> float:
         """What of x_t is left in x_s: scale(s)/scale(t)."""
@@ -55,9 +63,14 @@ class Basis(ABC):
         """What of the mean slope arrives in x_s: scale(s)·(variable(s) - variable(t))."""
         return self.scale(s) * (self.variable(s) - self.variable(t))
 
-    def advance(self, x: Tensor, t: Level, s: Level, mean: Tensor) -> Tensor:
-        """The state at s, where `mean` is the slope's mean over the variable from t to s."""
-        return self.carry(t, s) * x + self.reach(t, s) * mean
+    def advance(
+        self, x: Tensor, t: Level, s: Level, mean: Tensor | Terms, kick: Tensor | float = 0.0
+    ) -> Tensor:
+        """The state at s, where `mean` is the slope's mean over the variable from t to s; `kick` is
+        the noise on the way."""
+        terms = ((1.0, mean),) if isinstance(mean, Tensor) else mean
+        moved = ((self.carry(t, s), x), *times(self.reach(t, s), terms))
+        return total((*moved, (1.0, kick)) if isinstance(kick, Tensor) else moved)
 
     def level(self, schedule: Schedule, variable: float) -> Level:
         """The level of a schedule where the variable is this."""
@@ -80,7 +93,7 @@ class Velocity(Basis):
     def ratio(self, variable: float) -> float:
         return variable / (1.0 - variable) if variable < 1.0 else math.inf
 
-    def combine(self, x_0: Tensor, noise: Tensor, level: Level) -> Tensor:
+    def combine(self, x_0: Part, noise: Part, level: Level) -> Part:
         return noise - x_0
 
 
@@ -103,7 +116,7 @@ class Noise(Basis):
     def ratio(self, variable: float) -> float:
         return variable
 
-    def combine(self, x_0: Tensor, noise: Tensor, level: Level) -> Tensor:
+    def combine(self, x_0: Part, noise: Part, level: Level) -> Part:
         return noise
 
 
@@ -127,10 +140,7 @@ class Data(Basis):
     def ratio(self, variable: float) -> float:
         return variable ** (-1.0 / (1.0 + self.tau**2)) if variable > 0.0 else math.inf
 
-    def combine(self, x_0: Tensor, noise: Tensor, level: Level) -> Tensor:
-        return x_0
-
-    def slope(self, x_0: Tensor, x: Tensor, t: Level) -> Tensor:
+    def combine(self, x_0: Part, noise: Part, level: Level) -> Part:
         return x_0
 
     def carry(self, t: Level, s: Level) -> float:
@@ -164,6 +174,6 @@ class Angular(Basis):
     def ratio(self, variable: float) -> float:
         return self.deviation * math.tan(variable) if variable < 0.5 * math.pi else math.inf
 
-    def combine(self, x_0: Tensor, noise: Tensor, level: Level) -> Tensor:
+    def combine(self, x_0: Part, noise: Part, level: Level) -> Part:
         angle = self.variable(level)
         return math.cos(angle) * noise - (math.sin(angle) / self.deviation) * x_0

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -37,9 +38,17 @@ def mean_shares(
     >>> [round(share, 12) for share in mean_shares(Velocity(), rectified[:2], *rectified[1:])]
     [-0.5, 1.5]
     """
+    return list(_mean_shares(basis, tuple(nodes), t, s, along, rule))
+
+
+@lru_cache(maxsize=4096)
+def _mean_shares(
+    basis: Basis, nodes: tuple[Level, ...], t: Level, s: Level, along: Along, rule: Rule
+) -> tuple[float, ...]:
+    """`mean_shares`, which every batch walked along the same levels asks for again."""
     place = _place(basis, along, (*nodes, t, s))
     if place is None or len(nodes) == 1:
-        return [0.0] * (len(nodes) - 1) + [1.0]
+        return (*(0.0 for _ in nodes[1:]), 1.0)
     start, width = place(t), place(s) - place(t)
     places = np.array([(place(node) - start) / width for node in nodes])
     powers = np.arange(len(nodes))
@@ -49,7 +58,7 @@ def mean_shares(
         moments = _moments(basis, start, width, powers)
     else:
         moments = 1.0 / (powers + 1.0)
-    return np.linalg.solve(places ** powers[:, None], moments).tolist()
+    return tuple(np.linalg.solve(places ** powers[:, None], moments).tolist())
 
 
 def level_between(

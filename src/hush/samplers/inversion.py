@@ -19,6 +19,7 @@ from hush.samplers.base import Sampler, State
 from hush.samplers.bases import Basis, Velocity
 from hush.samplers.multistep import Multistep
 from hush.schedules import Level
+from hush.tensors import times, total
 
 
 class Stretch(NamedTuple):
@@ -76,8 +77,9 @@ class Reversible(Sampler):
         elif known.end.time < t.time:
             mean = _ahead(known, s)
         else:
-            slope = self.basis.slope(denoiser(x, t, cond).mean, x, t)
-            mean = slope + self._share(known.end, t, s) * (slope - known.mean)
+            share = self._share(known.end, t, s)
+            slope = self.basis.slope(denoiser(x, t, cond), x, t)
+            mean = total((*times(1.0 + share, slope), (-share, known.mean)))
         return state.moved(self.basis.advance(x, t, s, mean), s, Stretch(t, mean))
 
     def rise(self, denoiser: Denoiser, state: State, t: Level, cond: Tensor | None = None) -> State:
@@ -88,8 +90,9 @@ class Reversible(Sampler):
         elif known.end.time > s.time:
             mean = _ahead(known, t)
         else:
-            slope = self.basis.slope(denoiser(x, s, cond).mean, x, s)
-            mean = slope + (slope - known.mean) / self._share(t, s, known.end)
+            share = 1.0 / self._share(t, s, known.end)
+            slope = self.basis.slope(denoiser(x, s, cond), x, s)
+            mean = total((*times(1.0 + share, slope), (-share, known.mean)))
         return _risen(state, self.basis.advance(x, s, t, mean), t, Stretch(s, mean))
 
     def _share(self, p: Level, t: Level, s: Level) -> float:
@@ -99,11 +102,11 @@ class Reversible(Sampler):
     def _middle(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None) -> Tensor:
         """The slope half way to s."""
         x, t, basis = state.x, state.t, self.basis
-        slope = basis.slope(denoiser(x, t, cond).mean, x, t)
+        slope = basis.slope(denoiser(x, t, cond), x, t)
         half = 0.5 * (basis.variable(t) + basis.variable(s))
         middle = basis.level(denoiser.process.schedule, half)
         x = basis.advance(x, t, middle, slope)
-        return basis.slope(denoiser(x, middle, cond).mean, x, middle)
+        return total(basis.slope(denoiser(x, middle, cond), x, middle))
 
     def _opening(self, denoiser: Denoiser, state: State, t: Level, cond: Tensor | None) -> Tensor:
         """The mean slope up to t where an inversion begins."""
@@ -161,7 +164,7 @@ def _ddim(denoiser: Denoiser, state: State, t: Level, cond: Tensor | None) -> St
     x, s, basis = state.x, state.t, Velocity()
     if s.sigma == 0.0:
         return _risen(state, _first(denoiser, x, t, cond), t)
-    slope = basis.slope(denoiser(x, s, cond).mean, x, s)
+    slope = basis.slope(denoiser(x, s, cond), x, s)
     return _risen(state, basis.advance(x, s, t, slope), t)
 
 

@@ -11,7 +11,7 @@ from hush.errors import UserError
 from hush.samplers.base import Sampler, State
 from hush.samplers.stochastic import GROWTH, ReverseDiffusion, score_of
 from hush.schedules import Level
-from hush.tensors import expand, per_sample
+from hush.tensors import Terms, per_sample, times, total
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class AnnealedLangevin(Sampler):
         x = x * (s.sigma / t.sigma if s.alpha > GROWTH * t.alpha else s.alpha / t.alpha)
         width = 0.5 * self.step_size * s.sigma**2
         for draw in range(self.repeats):
-            score = score_of(denoiser(x, s, cond).mean, x, s)
+            score = score_of(denoiser(x, s, cond), x, s)
             noise = denoiser.process.noise(rng.next(draw), tuple(x.shape[1:]), x.dtype)
-            x = x + width * score + (2.0 * width) ** 0.5 * noise
+            x = total(((1.0, x), *times(width, score), ((2.0 * width) ** 0.5, noise)))
         return replace(state.moved(x, s), rng=rng.next(self.repeats))
 
 
@@ -98,16 +98,16 @@ class PredictorCorrector(Sampler):
         kept = (state.t.alpha / s.alpha) ** 2
         for _ in range(self.repeats):
             x = after.x
-            score = score_of(denoiser(x, s, cond).mean, x, s)
+            score = score_of(denoiser(x, s, cond), x, s)
             noise = denoiser.process.noise(after.rng, tuple(x.shape[1:]), x.dtype)
-            width = expand(2.0 * kept * self.snr**2 * self._size(noise, score, s), x)
-            x = x + width * score + (2.0 * width) ** 0.5 * noise
+            width = 2.0 * kept * self.snr**2 * self._size(noise, score, s)
+            x = total(((1.0, x), *times(width, score), ((2.0 * width) ** 0.5, noise)))
             after = replace(after, x=x, rng=after.rng.next(), memory=())
         return after
 
-    def _size(self, noise: Tensor, score: Tensor, s: Level) -> float | Tensor:
+    def _size(self, noise: Tensor, score: Terms, s: Level) -> float | Tensor:
         """The step before its factor 2a·snr²."""
         if self.size == "deviation":
             return s.sigma**2
-        squares = per_sample(noise**2) / per_sample(score**2)
+        squares = per_sample(noise**2) / per_sample(total(score) ** 2)
         return torch.clamp(squares, max=0.5 * (s.sigma / self.snr) ** 2)

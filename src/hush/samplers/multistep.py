@@ -14,6 +14,7 @@ from hush.samplers.interpolation import Along, Rule, mean_shares
 from hush.samplers.paths import Drift
 from hush.samplers.solvers import RungeKutta
 from hush.schedules import Level
+from hush.tensors import Terms, total, weighted
 
 
 class Past(NamedTuple):
@@ -21,7 +22,7 @@ class Past(NamedTuple):
 
     t: Level
     x: Tensor
-    slope: Tensor
+    slope: Terms
 
 
 class Memory(NamedTuple):
@@ -94,27 +95,34 @@ class Multistep(Sampler):
     def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         past, drift, kick, end = state.memory or self._begun(denoiser, state)
         x, t = state.x, state.t
-        here = Past(t, x, self._slope(denoiser, x, t, cond))
+        here = self._asked(denoiser, x, t, cond)
         # Where the state was changed since (RePaint), there is no step of ours to be redone.
         if x is end and (count := self._redone(len(past), state.left)):
-            x = self._advance(past[-1], t, (*past, here)[-count:]) + kick
+            x = self._advance(past[-1], t, (*past, here)[-count:], kick)
             again = self.start == "again" and len(past) == 1
-            here = Past(t, x, self._slope(denoiser, x, t, cond) if again else here.slope)
-        past = (*past, here)[-max(self.order, self.corrector - 1) :]
+            here = self._asked(denoiser, x, t, cond) if again else here._replace(x=x)
+        past = (*past, here)[-self._kept :]
         kick, drift = drift.to(s) if drift else (0.0, None)
         if self._starts(len(past)):
             solver = RungeKutta(4, self.basis, self.along)
             x = solver.advance(denoiser, x, t, s, here.slope, cond)
         else:
-            x = self._advance(here, s, past[-self._order(state.left) :]) + kick
+            x = self._advance(here, s, past[-self._order(state.left) :], kick)
         return state.moved(x, s, Memory(past, drift, kick, x))
 
     def _begun(self, denoiser: Denoiser, state: State) -> Memory:
         tau = self.basis.tau
         return Memory(drift=Drift.of(state, denoiser.process, tau) if tau else None)
 
-    def _slope(self, denoiser: Denoiser, x: Tensor, t: Level, cond: Tensor | None) -> Tensor:
-        return self.basis.slope(denoiser(x, t, cond).mean, x, t)
+    @property
+    def _kept(self) -> int:
+        """How many evaluations are remembered."""
+        return max(self.order, self.corrector - 1)
+
+    def _asked(self, denoiser: Denoiser, x: Tensor, t: Level, cond: Tensor | None) -> Past:
+        """An evaluation; the slope is added up if it will count more than once."""
+        slope = self.basis.slope(denoiser(x, t, cond), x, t)
+        return Past(t, x, ((1.0, total(slope)),) if self._kept > 1 else slope)
 
     def _starts(self, known: int) -> bool:
         """Whether the step from the `known`th evaluation is one of Runge-Kutta's."""
@@ -134,8 +142,10 @@ class Multistep(Sampler):
             return begin
         return max(min(self.corrector - self.order + self._order(left + 1), known + 1), begin)
 
-    def _advance(self, start: Past, s: Level, nodes: Sequence[Past]) -> Tensor:
+    def _advance(
+        self, start: Past, s: Level, nodes: Sequence[Past], kick: Tensor | float
+    ) -> Tensor:
         levels = [node.t for node in nodes]
         shares = mean_shares(self.basis, levels, start.t, s, self.along, self.rule)
-        mean = sum(share * node.slope for share, node in zip(shares, nodes, strict=True))
-        return self.basis.advance(start.x, start.t, s, mean)
+        mean = weighted(shares, [node.slope for node in nodes])
+        return self.basis.advance(start.x, start.t, s, mean, kick)

@@ -10,6 +10,7 @@ from hush.processes import GaussianProcess
 from hush.rng import Streams
 from hush.samplers.base import State
 from hush.schedules import Level
+from hush.tensors import total
 
 _REACH = 64.0  # the path is drawn over ±64; its ends are independent to e^-64
 _DEPTH = 18  # halvings, down to cells of 5e-4
@@ -80,4 +81,5 @@ class Drift:
             return 0.0, replace(self, t=s)
         decay = (s.sigma * self.t.alpha / (s.alpha * self.t.sigma)) ** self.tau**2
         z = self.path(self.tau**2 * s.log_snr)
-        return s.sigma * (z - decay * self.z), replace(self, t=s, z=z)
+        kick = total(((s.sigma, z), (-s.sigma * decay, self.z)))
+        return kick, replace(self, t=s, z=z)

@@ -14,6 +14,7 @@ from hush.samplers.bases import Velocity
 from hush.samplers.grids import Focused, Given
 from hush.samplers.multistep import Multistep
 from hush.schedules import Level
+from hush.tensors import total
 
 _BASIS = Velocity()
 FINE = Multistep(4, _BASIS, corrector=4, start="lower")  # the most exact at one evaluation a step
@@ -36,7 +37,10 @@ class Teacher:
         states = list(walk(FINE, denoiser, x, levels, Streams.of(0, len(x)), cond))
         past = [state.memory.past[-1] for state in states[1:]]
         places = [one.x / _BASIS.scale(one.t) for one in past] + [states[-1].x]
-        flat = [torch.stack(part).flatten(1).double() for part in (places, [p.slope for p in past])]
+        flat = [
+            torch.stack(part).flatten(1).double()
+            for part in (places, [total(p.slope) for p in past])
+        ]
         return cls(tuple(levels), *flat, states[-1].x)
 
 

@@ -12,6 +12,7 @@ from hush.samplers.bases import Basis, Velocity
 from hush.samplers.interpolation import Along, Rule, mean_shares
 from hush.samplers.multistep import Past
 from hush.schedules import Level
+from hush.tensors import total, weighted
 
 
 class Block(NamedTuple):
@@ -70,8 +71,8 @@ class SingleStep(Sampler):
 
     def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         size, past = state.memory or Block(self._size(state.left))
-        slope = self.basis.slope(denoiser(state.x, state.t, cond).mean, state.x, state.t)
-        past = (*past, Past(state.t, state.x, slope))
+        slope = total(self.basis.slope(denoiser(state.x, state.t, cond), state.x, state.t))
+        past = (*past, Past(state.t, state.x, ((1.0, slope),)))
         x = self._advance(past, s)
         return state.moved(x, s, Block(size, past) if len(past) < size else ())
 
@@ -93,5 +94,5 @@ class SingleStep(Sampler):
             rule, nodes = "exact", (past[0], past[2])
         start, levels = past[0], [node.t for node in nodes]
         shares = mean_shares(self.basis, levels, start.t, s, self.along, rule)
-        mean = sum(share * node.slope for share, node in zip(shares, nodes, strict=True))
+        mean = weighted(shares, [node.slope for node in nodes])
         return self.basis.advance(start.x, start.t, s, mean)

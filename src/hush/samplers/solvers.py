@@ -14,6 +14,7 @@ from hush.samplers.bases import Basis, Velocity
 from hush.samplers.interpolation import Along, level_between
 from hush.samplers.paths import Drift
 from hush.schedules import Level
+from hush.tensors import Terms, times, weighted
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class Heun(Sampler):
 
     def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         x, t, basis = state.x, state.t, self.basis
-        slope = basis.slope(denoiser(x, t, cond).mean, x, t)
+        slope = basis.slope(denoiser(x, t, cond), x, t)
         euler = basis.advance(x, t, s, slope)
         if s.sigma == 0.0:
             return state.moved(euler, s)
-        end = basis.slope(denoiser(euler, s, cond).mean, euler, s)
-        return state.moved(basis.advance(x, t, s, 0.5 * (slope + end)), s)
+        end = basis.slope(denoiser(euler, s, cond), euler, s)
+        return state.moved(basis.advance(x, t, s, times(0.5, (*slope, *end))), s)
 
 
 TABLEAUS = {  # order: for each further stage and for the end, what the slopes before it count for
@@ -91,7 +92,7 @@ class RungeKutta(Sampler):
         drift = state.memory or None
         if basis.tau and drift is None:
             drift = Drift.of(state, denoiser.process, basis.tau)
-        slope = basis.slope(denoiser(x, t, cond).mean, x, t)
+        slope = basis.slope(denoiser(x, t, cond), x, t)
         x = self.advance(denoiser, x, t, s, slope, cond, drift)
         return state.moved(x, s, drift.to(s)[1] if drift else ())
 
@@ -101,16 +102,15 @@ class RungeKutta(Sampler):
         x: Tensor,
         t: Level,
         s: Level,
-        slope: Tensor,
+        slope: Terms,
         cond: Tensor | None = None,
         drift: Drift | None = None,
     ) -> Tensor:
         """The state at s, from x at t and the slope there."""
 
         def reached(level: Level, shares: Sequence[float]) -> Tensor:
-            mean = sum(share * q for share, q in zip(shares, slopes, strict=True) if share)
             kick = drift.to(level)[0] if drift else 0.0
-            return self.basis.advance(x, t, level, mean) + kick
+            return self.basis.advance(x, t, level, weighted(shares, slopes), kick)
 
         slopes, schedule = [slope], denoiser.process.schedule
         *stages, last = TABLEAUS[self._order(s)]
@@ -118,7 +118,7 @@ class RungeKutta(Sampler):
             part = sum(stage)
             level = level_between(self.basis, self.along, schedule, t, s, part)
             x_stage = reached(level, [share / part for share in stage])
-            slopes.append(self.basis.slope(denoiser(x_stage, level, cond).mean, x_stage, level))
+            slopes.append(self.basis.slope(denoiser(x_stage, level, cond), x_stage, level))
         return reached(s, last)
 
     def _order(self, s: Level) -> int:

@@ -11,7 +11,7 @@ from hush.distributions import Gaussian
 from hush.errors import UserError
 from hush.samplers.base import Sampler, State
 from hush.schedules import Level, Schedule
-from hush.tensors import Number, expand
+from hush.tensors import Number, Terms, times
 
 # Of the signal over a step: beyond it Euler's line, 1 - log growth, turns the noise round.
 GROWTH = math.e
@@ -24,9 +24,10 @@ def rates_of(schedule: Schedule, t: Level) -> tuple[Number, Number]:
     return f, 2.0 * t.sigma * (sigma_rate - f * t.sigma)
 
 
-def score_of(x_0: Tensor, x: Tensor, t: Level) -> Tensor:
-    """∇ log p_t(x) = (α x_0 - x)/σ², where x_0 is the belief's mean at x."""
-    return (expand(t.alpha, x) * x_0 - x) / expand(t.sigma, x) ** 2
+def score_of(belief: Gaussian, x: Tensor, t: Level) -> Terms:
+    """∇ log p_t(x) = (α x_0 - x)/σ², where x_0 is the belief's mean at x, not added up yet."""
+    precision = t.sigma**-2.0
+    return ((-precision, x), *times(t.alpha * precision, belief.terms))
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,10 @@ class EulerMaruyama(Sampler):
             return state.moved(law.sample(state.rng), s)
         f, g2 = rates_of(process.schedule, t)
         width, noise = t.time - s.time, self.tau**2
-        mean = x - width * (f * x - 0.5 * (1.0 + noise) * g2 * score_of(belief.mean, x, t))
-        return state.moved(Gaussian(mean, noise * g2 * width, process.noise).sample(state.rng), s)
+        push = times(0.5 * width * (1.0 + noise) * g2, score_of(belief, x, t))
+        mean = ((1.0 - width * f, x), *push)
+        law = Gaussian.of(mean, noise * g2 * width, process.noise)
+        return state.moved(law.sample(state.rng), s)
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,10 @@ class ReverseDiffusion(Sampler):
 
     def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
         x, t, process = state.x, state.t, denoiser.process
-        x_0 = denoiser(x, t, cond).mean
+        belief = denoiser(x, t, cond)
         if s.sigma == 0.0:
-            return state.moved(x_0, s)
+            return state.moved(belief.mean, s)
         a = t.alpha / s.alpha
         variance = t.sigma**2 - a**2 * s.sigma**2
-        mean = (2.0 - a) * x + variance * score_of(x_0, x, t)
-        return state.moved(Gaussian(mean, variance, process.noise).sample(state.rng), s)
+        mean = ((2.0 - a, x), *times(variance, score_of(belief, x, t)))
+        return state.moved(Gaussian.of(mean, variance, process.noise).sample(state.rng), s)
