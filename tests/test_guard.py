@@ -11,11 +11,11 @@ from hush import systems
 from hush.data import InMemory, batches, split
 from hush.errors import UserError
 from hush.networks import Backbone
+from hush.networks.precision import TYPES, lowered
 from hush.objectives import Denoising
 from hush.rng import Streams
 from hush.system import Recipe
 from hush.training.guard import LARGEST, SOUND, Guard
-from hush.training.learner import TYPES, lowered
 from hush.training.loop import Loop, train
 from hush.training.optimiser import packed
 from hush.training.progress import Line

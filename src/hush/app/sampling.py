@@ -4,7 +4,7 @@ import random
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -58,6 +58,8 @@ class Options:
     batch: Whole = None
     """Samples a process draws at once, by default its share, at most 256; changes speed and memory,
     not the samples."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Of the network; half precision is faster where the machine has it, "no" is float32."""
     last: bool = False
     """Draw from the last weights instead of their average."""
     threads: Whole = None
@@ -125,7 +127,13 @@ def _drawn(
     pictures = torch.zeros(options.count, *system.task.shape)
     if mine:
         pictures[mine.start : mine.stop] = system.sample(
-            len(mine), cond, seed=seed, guidance=options.guidance, batch=batch, start=mine.start
+            len(mine),
+            cond,
+            seed=seed,
+            guidance=options.guidance,
+            batch=batch,
+            start=mine.start,
+            precision=options.precision,
         )
     return mine, world.summed(pictures)  # what another has drawn is 0
 

@@ -7,6 +7,8 @@ from hush.networks.conditions import Features, Labels
 from hush.networks.dit import DiT
 from hush.networks.dropout import Dropout, positioned
 from hush.networks.energy import Gradient
+from hush.networks.precision import Precision, lowered
+from hush.networks.recompute import blocks, recomputed
 from hush.networks.tokens import Nominal, Ordinal, TokenNetwork
 from hush.networks.unet import UNet
 
@@ -21,8 +23,12 @@ __all__ = [
     "Labels",
     "Nominal",
     "Ordinal",
+    "Precision",
     "Style",
     "TokenNetwork",
     "UNet",
+    "blocks",
+    "lowered",
     "positioned",
+    "recomputed",
 ]

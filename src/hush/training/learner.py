@@ -1,21 +1,19 @@
 """A system as one module whose forward is its losses, on one process or spread over many."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from hush.networks import blocks
 from hush.objectives.base import Loss
 from hush.rng import Streams
 from hush.system import System
 from hush.training.stored import cut
 from hush.world import World
 
-TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 SMALL = 4096  # elements of a weight that is not worth cutting
 
 
@@ -51,7 +49,7 @@ def spread(module: nn.Module, world: World, shard: bool) -> nn.Module:
 
     mesh = init_device_mesh(world.device.type, (world.size,))
     small = {weight for weight in module.parameters() if weight.numel() < SMALL}
-    for block in _blocks(module):
+    for block in blocks(module):
         fully_shard(block, mesh=mesh, ignored_params=small)
     return fully_shard(module, mesh=mesh, ignored_params=small)
 
@@ -65,41 +63,9 @@ def average(learner: nn.Module, world: World) -> None:
         weight.grad.copy_(part.view_as(weight))
 
 
-def _blocks(module: nn.Module) -> list[nn.Module]:
-    """What of a network is computed one after another: the items of its innermost lists."""
-    lists = [part for part in module.modules() if isinstance(part, nn.ModuleList)]
-    items = [item for part in lists for item in part]
-    inner = [item for item in items if not _holds_list(item)]
-    return [item for item in inner if any(True for _ in item.parameters())]
-
-
-def _holds_list(module: nn.Module) -> bool:
-    return any(isinstance(part, nn.ModuleList) for part in module.modules())
-
-
 def joining(learner: nn.Module, last: bool) -> AbstractContextManager[None]:
     """A context for one part of a batch: whole copies share gradients at the `last` one only. Cut
     ones share at each, for until then they keep their gradients whole."""
     if isinstance(learner, DistributedDataParallel) and not last:
         return learner.no_sync()
     return nullcontext()
-
-
-@contextmanager
-def lowered(network: nn.Module, precision: str, device: torch.device) -> Iterator[None]:
-    """The network in lower precision, its answer in float32. All else, noise and losses above all,
-    stays in float32."""
-    if precision == "no":
-        yield
-        return
-    inner = network.forward
-
-    def forward(*args: Any, **kwargs: Any) -> Tensor:
-        with torch.autocast(device.type, TYPES[precision]):
-            return inner(*args, **kwargs).float()
-
-    network.forward = forward
-    try:
-        yield
-    finally:
-        del network.forward  # the class's own is seen again

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from hush.data import Source, batches, split
 from hush.errors import Elsewhere, UserError
+from hush.networks import lowered, recomputed
 from hush.networks.energy import Gradient
 from hush.system import Recipe, System
 from hush.training.guard import LOOK, PATIENCE
-from hush.training.learner import lowered
 from hush.training.progress import Line, stoppable
 from hush.training.reports import Reports
 from hush.training.run import Run, jsonable
@@ -121,6 +121,7 @@ class Loop:
             closing(self.reports),
             closing(self),
             lowered(network, precision, self.world.device),
+            recomputed(network, self.recipe.recompute),
         ):
             self._begin()
             over = self.trainer.step >= self.recipe.steps

@@ -60,7 +60,8 @@ class Trainer:
         record = {key: value.to(device, non_blocking=True) for key, value in record.items()}
         rng = Streams.of(derive(recipe.seed, "training"), share, first, device)
         masks = derive(recipe.seed, "dropout")
-        self.denoiser.train()
+        if not self.denoiser.training:  # or it visits every module of a network in vain
+            self.denoiser.train()
         total = torch.zeros((), device=device)
         for start in range(0, share, size):
             part, last = slice(start, start + size), start + size == share
