@@ -9,8 +9,8 @@ diffusers in the loop of its pipelines, functions of k-diffusion with its wrappe
 predictors. Times are microseconds an evaluation. Late is how long the last fifth of a walk takes of
 its first.
 
-Pipelines: `DDPMPipeline` and `DDIMPipeline` with a U-Net of random weights, and the system that
-`hush.interop` makes of the same folder, in equal steps.
+Pipelines: `DDPMPipeline` and `DDIMPipeline` with a U-Net of random weights, in float32 and in bf16,
+and the system that `hush.interop` makes of the same folder, in equal steps.
 
 All in one process, in turn; medians over the rounds, and ratios as medians of the rounds' own, with
 their quartiles. Guidance: both beliefs in one doubled batch, beside one after the other. Writes
@@ -18,20 +18,17 @@ benchmarks/results/sample.md.
 """
 
 import argparse
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 
 import diffusers
 import torch
+from measure import header, options, times_as_fast, write
 from peers.k_diffusion import external, sampling
-from peers.pipelines import guided, pipelines, spread
+from peers.pipelines import guided, pipelines
 from torch import Tensor, nn
 
 from hush.denoisers import GaussianDenoiser
@@ -210,38 +207,25 @@ def rows(
     best = min(theirs, key=took.__getitem__)
     peers = ", ".join(f"{name} {took[name]:.0f}" for name in theirs)
     for name in mine:
-        pairs = zip(runs[name], runs[best], strict=True)
-        ratio = spread([a.each / b.each for a, b in pairs])
+        ratio = times_as_fast(*([run.each for run in runs[of]] for of in (name, best)))
         late = median(run.late for run in runs[name])
         yield f"| {where} | {order} | {name} | {took[name]:.0f} | {late:.2f} | {ratio} | {peers} |"
 
 
 def main() -> None:
     """Walk all in turn, write the tables."""
-    options = argparse.ArgumentParser()
-    options.add_argument("--rounds", type=int, default=9)
-    options.add_argument("--threads", type=int, default=1)
-    options.add_argument("--device", default="cpu")
-    options.add_argument("--only", choices=("outside", "pipelines", "guided"))
-    given = options.parse_args()
+    parser = options(__doc__, rounds=9, threads=1)
+    parser.add_argument("--only", choices=("outside", "pipelines", "guided"))
+    given = parser.parse_args()
     torch.set_num_threads(given.threads)
     tables = {"outside": outside, "pipelines": pipelines, "guided": guided}
     asked = [given.only] if given.only else list(tables)
-    head = (
-        f"`python benchmarks/sample.py`, {date.today()}, {given.rounds} rounds, {given.threads} "
-        f"threads, {given.device}, torch {torch.__version__}, diffusers {diffusers.__version__}, "
-        f"{platform.machine()}, hush at {commit()}."
-    )
-    text = "\n\n".join([head, *("\n".join(tables[name](given)) for name in asked)]) + "\n"
+    lines = [header("python benchmarks/sample.py", given)]
+    for name in asked:
+        lines += ["", *tables[name](given)]
+        print(*lines[-20:], sep="\n", flush=True)
     if not given.only:
-        (Path(__file__).parent / "results" / "sample.md").write_text(text)
-    print(text)
-
-
-def commit() -> str:
-    """Which hush this is."""
-    asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+        write("sample.md", lines)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 import argparse
 import tempfile
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from statistics import median, quantiles
+from statistics import median
 
 import diffusers
 import torch
+from measure import Work, in_turn, times_as_fast
 from torch import Tensor
 
 from hush import systems
@@ -22,16 +22,37 @@ from hush.tensors import absent
 WIDTHS = (64, 128, 128)  # of the U-Nets
 
 
-def spread(values: list[float]) -> str:
-    """The median and the quartiles."""
-    low, middle, high = quantiles(values, n=4)
-    return f"{middle:.2f} ({low:.2f}-{high:.2f})"
-
-
 def pipelines(given: argparse.Namespace, steps: int = 10, count: int = 16) -> Iterable[str]:
     """The table of whole pipelines with one U-Net."""
-    yield f"| {count} pictures of 3x32x32, {steps} steps | diffusers, s | hush, s | times as fast |"
-    yield "|---|---|---|---|"
+    yield f"| {count} pictures of 3x32x32, {steps} steps | seconds | times as fast (quartiles) |"
+    yield "|---|---|---|"
+    device = torch.device(given.device)
+    for kind in ("DDPM", "DDIM"):
+        draw = partial(pipeline(kind).to(device), count, num_inference_steps=steps)
+        works: dict[str, Work] = {
+            "diffusers": draw,
+            "diffusers, bf16": partial(lower, draw, device),
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            pipeline(kind).save_pretrained(folder)
+            system = load_pipeline(folder, steps)
+        system.denoiser.to(device)
+        works["hush"] = partial(system.sample, count, seed=0)
+        works["hush, bf16"] = partial(system.sample, count, seed=0, precision="bf16")
+        took = in_turn(works, given.rounds, device)
+        for name, each in took.items():
+            ratio = times_as_fast(took["diffusers"], each)
+            yield f"| {kind}Pipeline, {name} | {median(each):.2f} | {ratio} |"
+
+
+def lower(draw: Work, device: torch.device) -> None:
+    """The same under autocast."""
+    with torch.autocast(device.type, torch.bfloat16):
+        draw()
+
+
+def pipeline(kind: str) -> diffusers.DiffusionPipeline:
+    """A pipeline of diffusers around a U-Net of random weights, with heads of 8 as by default."""
     blocks = ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D"]
     torch.manual_seed(0)
     network = diffusers.UNet2DModel(
@@ -40,22 +61,11 @@ def pipelines(given: argparse.Namespace, steps: int = 10, count: int = 16) -> It
         block_out_channels=WIDTHS,
         down_block_types=blocks,
         up_block_types=[kind.replace("Down", "Up") for kind in reversed(blocks)],
-    ).eval()
-    for kind in ("DDPM", "DDIM"):
-        made = getattr(diffusers, f"{kind}Pipeline")(
-            network, getattr(diffusers, f"{kind}Scheduler")()
-        )
-        made.set_progress_bar_config(disable=True)
-        with tempfile.TemporaryDirectory() as folder:
-            made.save_pretrained(folder)
-            system = load_pipeline(folder, steps)
-        system.denoiser.to(given.device)
-        made = made.to(given.device)
-        draw = partial(made, count, num_inference_steps=steps, output_type="np")
-        seconds = [(timed(draw), timed(partial(system.sample, count, seed=0))) for _ in range(5)]
-        theirs, mine = (median(each) for each in zip(*seconds[1:], strict=True))
-        ratio = spread([a / b for a, b in seconds[1:]])
-        yield f"| {kind}Pipeline | {theirs:.2f} | {mine:.2f} | {ratio} |"
+    )
+    scheduler = getattr(diffusers, f"{kind}Scheduler")()
+    made = getattr(diffusers, f"{kind}Pipeline")(network.eval(), scheduler)
+    made.set_progress_bar_config(disable=True)
+    return made
 
 
 def guided(given: argparse.Namespace) -> Iterable[str]:
@@ -73,25 +83,14 @@ def guided(given: argparse.Namespace) -> Iterable[str]:
     for count in (1, 4, 16, 64):
         x = torch.randn(count, 3, 32, 32, device=given.device)
         cond = torch.zeros(count, dtype=torch.long, device=given.device)
-        apart = partial(in_two, denoiser, x, cond)
+        works = {"two": partial(in_two, denoiser, x, cond), "one": partial(whole, x, 0.5, cond)}
         with torch.no_grad():
-            seconds = [
-                (timed(partial(whole, x, 0.5, cond)), timed(apart)) for _ in range(given.rounds + 1)
-            ]
-        one, two = (median(each) for each in zip(*seconds[1:], strict=True))
-        yield f"| {count} | {one:.3f} | {two:.3f} | {spread([b / a for a, b in seconds[1:]])} |"
+            took = in_turn(works, given.rounds, x.device)
+        one, two = median(took["one"]), median(took["two"])
+        yield f"| {count} | {one:.3f} | {two:.3f} | {times_as_fast(took['two'], took['one'])} |"
 
 
 def in_two(denoiser: Denoiser, x: Tensor, cond: Tensor) -> Distribution:
     """Guidance that asks twice."""
     free, bound = denoiser(x, 0.5, absent(cond)), denoiser(x, 0.5, cond)
     return free.toward(bound, 3.0)
-
-
-def timed(run: Callable[[], object]) -> float:
-    """Seconds it takes, the device's work included."""
-    began = time.perf_counter()
-    run()
-    if torch.accelerator.is_available():
-        torch.accelerator.synchronize()
-    return time.perf_counter() - began
