@@ -5,7 +5,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test slow faults lint clean
+.PHONY: demo test slow faults bench lint clean
 
 demo: .venv/ready
 	OMP_NUM_THREADS=$$(nproc 2>/dev/null || sysctl -n hw.ncpu) $(BIN)/python examples/digits.py runs/demo
@@ -18,6 +18,12 @@ slow: .venv/ready
 
 faults: .venv/ready
 	$(BIN)/pytest -m faults
+
+# Under half an hour on two cores; each writes its table below benchmarks/results.
+bench: .venv/peers
+	for name in startup data sample train scaling; do \
+	  OMP_NUM_THREADS=$$(nproc 2>/dev/null || sysctl -n hw.ncpu) \
+	  $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -32,4 +38,8 @@ clean:
 	  || { echo "hush needs Python 3.11 or newer; name one: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+.venv/peers: .venv/ready benchmarks/peers.txt
+	$(BIN)/python -m pip install --quiet --no-deps --requirement benchmarks/peers.txt
 	touch $@

@@ -31,6 +31,7 @@ CONTENDERS: dict[str, Callable[[Case, torch.device], Step]] = {
     "lucidrains, bf16": partial(lucidrains_step, dtype=BF16),
     "hush": partial(hush_step, precision="no"),
     "hush, bf16": partial(hush_step, precision="bf16"),
+    "hush, bf16, `--recompute`": partial(hush_step, precision="bf16", recompute=True),
     "hush, its own network, bf16": partial(hush_step, precision="bf16", like=False),
 }
 
