@@ -87,17 +87,20 @@ class Apart:
 
 def _serve(end: Connection, maker: Callable[[], Work], threads: int) -> None:
     torch.set_num_threads(threads)
-    before = _largest()
+    before = largest()
     work = maker()
     end.send("ready")
     while True:
         if end.recv() == "memory":
-            end.send(_largest() - before)
-        else:
-            end.send(work())
+            end.send(largest() - before)
+            continue
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        end.send("done")
 
 
-def _largest() -> int:
+def largest() -> int:
     """The largest size of this process, or of what it holds on a GPU, so far."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
