@@ -57,8 +57,9 @@ def table(name: str, given: argparse.Namespace, device: torch.device) -> list[st
     """One case: medians, ratios to the first row, FLOP/s, memory."""
     case, small = CASES[name], CASES[name].shape[1] <= 8
     makers = {who: partial(made, make, case, device) for who, make in CONTENDERS.items()}
+    rounds, warm = (20 * given.rounds, 5) if small else (given.rounds, 2)
     with apart(makers, given.threads) as works:
-        took = in_turn(works, given.rounds * (20 if small else 1), device, warm=5 if small else 2)
+        took = in_turn(works, rounds, device, warm)
         memory = {who: work.memory() for who, work in works.items()}
     rows = [
         f"**{name}**: batches of {case.batch}, {'x'.join(map(str, case.shape))}",
