@@ -75,7 +75,7 @@ class Streams:
 
     def next(self, draws: int = 1) -> "Streams":
         """The streams after `draws` more draws."""
-        return Streams(self.seed, self.index, self.draw + draws)
+        return type(self)(self.seed, self.index, self.draw + draws)
 
     def branch(self, purpose: str) -> "Streams":
         """Streams of their own for a purpose, from where these stand: for what needs more draws, or
