@@ -21,9 +21,9 @@ faults: .venv/ready
 
 # Under half an hour on two cores; each writes its table below benchmarks/results.
 bench: .venv/peers
-	for name in startup data sample train scaling; do \
+	for script in startup.py data.py "sample.py --rounds 4" samplers.py "train.py --rounds 3"; do \
 	  OMP_NUM_THREADS=$$(nproc 2>/dev/null || sysctl -n hw.ncpu) \
-	  $(BIN)/python benchmarks/$$name.py || exit 1; done
+	  $(BIN)/python benchmarks/$$script || exit 1; done
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -9,21 +9,18 @@ rounds: in each every loader in turn reads the next part of it. Two epochs, then
 hush reads, then training steps, and how long they waited. Writes benchmarks/results/data.md.
 """
 
-import argparse
-import os
-import platform
 import shutil
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import date
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
 import datasets
 import numpy as np
 import torch
+from measure import header, options, times_as_fast, write
 from peers.loaders import BATCH, SIDE, WORKERS, Files, Reader, fitted, hush_reader, loader, threads
 from PIL import Image
 
@@ -34,16 +31,14 @@ from hush.system import Recipe
 from hush.training.trainer import Trainer
 from hush.world import World
 
-ROUNDS = 5
-
 
 def main() -> None:
     """Open, read two epochs, judge, train; write the table."""
-    options = argparse.ArgumentParser()
-    options.add_argument("--pictures", type=int, default=10_000)
-    options.add_argument("--steps", type=int, default=60)
-    given = options.parse_args()
-    torch.set_num_threads(2)
+    parser = options(__doc__, rounds=5)
+    parser.add_argument("--pictures", type=int, default=10_000)
+    parser.add_argument("--steps", type=int, default=60)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
     folder = pictures(given.pictures)
     with tempfile.TemporaryDirectory() as work:
         datasets.disable_progress_bars()
@@ -51,18 +46,12 @@ def main() -> None:
         for name in files:
             Path(name).read_bytes()  # from here on they come from memory, for everybody
         opening, readers = opened(folder, files, work)
-        epochs = [epoch(readers, given.pictures, number) for number in range(2)]
+        epochs = [epoch(readers, given.pictures, given.rounds, number) for number in range(2)]
         lines = [*rates(opening, epochs, given.pictures), "", *quality(files)]
         lines += ["", *waiting(folder, given.steps)]
-    head = (
-        f"`python benchmarks/data.py --pictures {given.pictures} --steps {given.steps}`, "
-        f"{date.today()}, {ROUNDS} rounds an epoch, {WORKERS} workers, {os.cpu_count()} cores, cpu,"
-        f" torch {torch.__version__}, Pillow {Image.__version__}, datasets {datasets.__version__}, "
-        f"{platform.machine()}."
-    )
-    results = Path(__file__).parent / "results" / "data.md"
-    results.write_text("\n".join([head, "", *lines]) + "\n")
-    print(results.read_text())
+    command = f"python benchmarks/data.py --pictures {given.pictures} --steps {given.steps}"
+    about = f"{WORKERS} workers, Pillow {Image.__version__}, datasets {datasets.__version__}."
+    write("data.md", [f"{header(command, given)} {about}", "", *lines])
 
 
 def pictures(count: int) -> Path:
@@ -122,12 +111,14 @@ def opened(folder: Path, files: list[str], work: str) -> tuple[dict[str, float],
     return seconds, readers
 
 
-def epoch(readers: dict[str, Reader], count: int, number: int) -> dict[str, list[float]]:
+def epoch(
+    readers: dict[str, Reader], count: int, rounds: int, number: int
+) -> dict[str, list[float]]:
     """Pictures a second of each round."""
     row = torch.randperm(count, generator=torch.Generator().manual_seed(number)).tolist()
-    size = count // ROUNDS // BATCH * BATCH
+    size = count // rounds // BATCH * BATCH
     found: dict[str, list[float]] = {name: [] for name in readers}
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         for name in [*readers][turn % len(readers) :] + [*readers][: turn % len(readers)]:
             began, seen = time.perf_counter(), 0
             for batch in readers[name](row[turn * size : (turn + 1) * size]):
@@ -227,11 +218,7 @@ def rates(
     ]
     total = {name: opening[name] + count / median(epochs[0][name]) for name in opening}
     for name in opening:
-        ratios = [
-            quantiles([a / b for a, b in zip(part["hush"], part[name], strict=True)], n=4)
-            for part in epochs
-        ]
-        said = [f"{middle:.2f} ({low:.2f}-{high:.2f})" for low, middle, high in ratios]
+        said = [times_as_fast(part["hush"], part[name]) for part in epochs]
         speeds = [f"{median(part[name]):,.0f}" for part in epochs]
         rows.append(
             f"| {name} | {opening[name]:.1f} s | {speeds[0]} | {speeds[1]} | {said[0]} | "

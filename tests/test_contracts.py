@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hush import testing
-from hush.codecs import Codec, Levels, Range, Standard
+from hush.codecs import Codec, Levels, Range, Residual, Standard
 from hush.denoisers.parameterisations import EDM as Preconditioned
 from hush.denoisers.parameterisations import Noise, Parameterisation
 from hush.distributions import Gaussian
@@ -170,7 +170,7 @@ def test_every_finds_classes_of_classes_and_of_users_and_no_abstract_ones():
     class Mine(Range):
         pass
 
-    assert {type(codec) for codec in testing.every(Codec)} == {Levels, Range, Standard}
+    assert {type(codec) for codec in testing.every(Codec)} == {Levels, Range, Residual, Standard}
     mine = testing.every(Codec, module_prefix=("hush.", __name__))
     assert {type(codec) for codec in mine} >= {Range, Standard, Mine}
     assert {type(codec) for codec in testing.every(Codec, __name__)} >= {Mine}

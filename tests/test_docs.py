@@ -54,14 +54,17 @@ def test_the_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 28, 3), dtype=np.uint8)
     for number, picture in enumerate(pixels):
         Image.fromarray(picture).save(f"photos/{number}.png")
+    Image.fromarray(255 * (pixels[0, :, :, 0] > 128).astype(np.uint8)).save("hole.png")
     lines = [line[2:] for block in blocks("console") for line in block.splitlines()]
     commands = [shlex.split(shortened(line), comments=True) for line in lines]
     ours = [command[1:] for command in commands if command[0] == "hush"]
-    asked = "systems train sample cite certify evaluate retell train export"
+    asked = "systems train sample cite train upscale inpaint certify evaluate retell train export"
     assert [command[0] for command in ours] == asked.split()
     for command in ours:
         cli.run(command)
     assert Path("runs/photos/samples/seed-7/trace.png").exists()
+    assert Path("larger/0-spread.png").exists()
+    assert Path("whole/0-beside.png").exists()
     assert Path("plain/model_index.json").exists()
 
 

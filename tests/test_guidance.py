@@ -168,6 +168,23 @@ def test_a_classifier_and_no_classifier_agree_at_every_level_and_scale(schedule,
     assert way > 1.0  # there was one to go
 
 
+def test_a_doubled_batch_and_two_batches_say_the_same(monkeypatch):
+    process = GaussianProcess(VariancePreserving())
+    x, cond = states(process, PAIR, 0.4)
+    asked = []
+
+    class Counting(MixtureDenoiser):
+        def forward(self, x_t, t, cond=None):
+            asked.append(len(x_t))
+            return super().forward(x_t, t, cond)
+
+    guided = ClassifierFree(3.0)(Counting(process, PAIR))
+    together = guided(x, 0.4, cond)
+    monkeypatch.setattr("hush.guidance.free.NEAR", x.numel() - 1)
+    close(guided(x, 0.4, cond).mean, together.mean)
+    assert asked == [2 * len(x), len(x), len(x)]
+
+
 @on_schedules
 def test_the_guided_score_is_that_of_the_density_times_the_classifier_to_the_scale(schedule):
     """S03: ∇ log p(x_t) p(c | x_t)^w, the score that Tweedie's formula finds in a belief."""

@@ -5,7 +5,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hush.networks.layers import NEAR, GroupNorm, attend, convolution, resampled, twice
+from hush.networks.layers import (
+    NEAR,
+    GroupNorm,
+    attend,
+    convolution,
+    projected,
+    resampled,
+    twice,
+)
 
 SIDES = {1: (7,), 2: (5, 4), 3: (3, 4, 2)}
 
@@ -28,6 +36,24 @@ def test_a_convolution_of_what_is_repeated_needs_no_repetition(dims):
     torch.testing.assert_close(fast, slow)
     for ours, theirs in zip(gradients(fast, *of), gradients(slow, *of), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_a_convolution_of_one_place_is_a_product_for_every_sample(dims):
+    conv = convolution(dims, 3, 5, kernel=1).double()
+    nn.init.normal_(conv.bias)
+    x = drawn(2, 3, *SIDES[dims]).requires_grad_()
+    of = (x, conv.weight, conv.bias)
+    slow, fast = conv(x), projected(conv, x)
+    torch.testing.assert_close(fast, slow)
+    for ours, theirs in zip(gradients(fast, *of), gradients(slow, *of), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_that_product_does_not_depend_on_who_else_is_there(dtype):
+    conv, x = convolution(2, 96, 32, kernel=1).to(dtype), drawn(4, 96, 8, 8).to(dtype)
+    assert torch.equal(projected(conv, x)[3:], projected(conv, x[3:]))
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])

@@ -28,7 +28,8 @@ torch.set_num_threads(1)
 TINY = Backbone(width=8, multipliers=(1,), blocks=1, attention=(), dropout=0.0)
 EVENT = (1, 4, 4)
 SIZE = 16
-NUMBERS = [name for name in TABLE if name not in ("analytic_dpm", "d3pm", "ardm")]
+RESTORING = ("sr3", "srdiff", "palette", "cmde")  # their data are seen beside a picture of them
+NUMBERS = [name for name in TABLE if name not in ("analytic_dpm", "d3pm", "ardm", *RESTORING)]
 OBJECTIVES = [Denoising(Unit()), Denoising(SNRPlusOne()), Denoising(MinSNR()), Denoising(VLB())]
 
 
@@ -76,7 +77,9 @@ def built(name, event=EVENT, seed=0, **kwargs):
     system = getattr(systems, name)
     if name in ("vdm", "improved_ddpm"):
         kwargs = {"levels": None, **kwargs}
-    return system(event, (), TINY, **kwargs)  # its codec, not fitted, leaves data as they are
+    if name == "palette":
+        kwargs = {"tasks": ("inpaint",), **kwargs}
+    return system(event, backbone=TINY, **kwargs)  # its codec, not fitted, leaves data as they are
 
 
 def gaussian_law(seed=0):

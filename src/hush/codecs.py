@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from hush.errors import UserError
+from hush.tensors import Condition
 
 Batch = Float[Tensor, " batch *event"]
 State = Shaped[Tensor, " batch *event"]
@@ -24,11 +25,11 @@ class Codec(nn.Module, ABC):
         between 0 and 1 that the data can take, None when they are continuous."""
 
     @abstractmethod
-    def encode(self, data: Batch) -> State:
-        """Data to x_0."""
+    def encode(self, data: Batch, cond: Condition | None = None) -> State:
+        """Data to x_0, which may be what the data are beyond their condition."""
 
     @abstractmethod
-    def decode(self, x_0: State) -> Batch:
+    def decode(self, x_0: State, cond: Condition | None = None) -> Batch:
         """x_0 to data, held to the range that was measured and to the data's own levels."""
 
     @abstractmethod
@@ -71,10 +72,10 @@ class Affine(Codec, ABC):
         self.levels.fill_(levels or 0)
         return self
 
-    def encode(self, data: Batch) -> Batch:
+    def encode(self, data: Batch, cond: Condition | None = None) -> Batch:
         return ((data.double() - self.shift) / self.scale).to(data.dtype)
 
-    def decode(self, x_0: Batch) -> Batch:
+    def decode(self, x_0: Batch, cond: Condition | None = None) -> Batch:
         data = (x_0.double() * self.scale + self.shift).clamp(self.low, self.high)
         steps = (self.levels - 1).clamp(min=1)
         snapped = (data * steps).round() / steps
@@ -100,6 +101,32 @@ class Range(Affine):
 
     def choose(self, low: float, high: float, mean: float, deviation: float) -> tuple[float, float]:
         return 0.5 * (low + high), 0.5 * (high - low)
+
+
+class Residual(Range):
+    """What pictures are beyond the one they are made from, the "picture" of their condition:
+    x_0 = gain·(data - given)/scale, with the scale of `Range`. Without a condition the middle of
+    the range is given.
+
+    Li et al. 2022, "SRDiff: single image super-resolution with diffusion probabilistic models".
+    """
+
+    def __init__(self, gain: float = 2.0) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def encode(self, data: Batch, cond: Condition | None = None) -> Batch:
+        return (self.gain * (data.double() - self._given(cond)) / self.scale).to(data.dtype)
+
+    def decode(self, x_0: Batch, cond: Condition | None = None) -> Batch:
+        given = (self._given(cond) - self.shift) / self.scale
+        return super().decode(given + x_0.double() / self.gain).to(x_0.dtype)
+
+    def log_det(self, event: tuple[int, ...]) -> float:
+        return super().log_det(event) + math.prod(event) * math.log(self.gain)
+
+    def _given(self, cond: Condition | None) -> Tensor:
+        return self.shift if cond is None else cond["picture"].double()
 
 
 class Standard(Affine):
@@ -133,10 +160,10 @@ class Levels(Codec):
             )
         return self
 
-    def encode(self, data: Batch) -> Int64[Tensor, " batch *event"]:
+    def encode(self, data: Batch, cond: Condition | None = None) -> Int64[Tensor, " batch *event"]:
         return (data.double() * (self.levels - 1)).round().long()
 
-    def decode(self, x_0: Int64[Tensor, " batch *event"]) -> Batch:
+    def decode(self, x_0: Int64[Tensor, " batch *event"], cond: Condition | None = None) -> Batch:
         return torch.where(x_0 < self.levels, x_0.double() / (self.levels - 1), 0.5).float()
 
     def log_det(self, event: tuple[int, ...]) -> float:

@@ -20,6 +20,7 @@ from hush.objectives import Objective
 from hush.rng import Streams, derive
 from hush.samplers import Plan, Sampler, State, plan, walk
 from hush.samplers.grids import Grid
+from hush.tensors import Condition, each
 
 LARGEST = 10**6  # a number among the settings of a stored run
 
@@ -51,6 +52,9 @@ class Recipe:
     recompute: bool = False
     """Compute the blocks of the network again on the way back, instead of keeping all they made:
     about a third slower, in far less memory."""
+    compile: bool = False
+    """Compile the blocks of the network (torch.compile), once for all runs of its shape. What that
+    saves, or costs, is told at the start: most on accelerators, mostly nothing on processors."""
     held_out: float = 0.05
     """Share of the data kept from training, at most 1024 samples, to measure the loss on."""
     report_every: int = 100
@@ -142,7 +146,7 @@ class System:
         for first in range(start, start + count, batch):
             size = min(batch, start + count - first)
             *_, last = self.walk(size, cond, sampler, grid, seed, guidance, first, precision)
-            parts.append(self.codec.decode(last.x))
+            parts.append(self.codec.decode(last.x, self.request(size, cond, first)[1]))
         return torch.cat(parts)
 
     def walk(
@@ -186,20 +190,29 @@ class System:
         denoiser, x, _, cond = self._begin(count, cond, seed, guidance)
         return plan(denoiser, x, evaluations, cond)
 
-    def _begin(
-        self, count: int, cond: Any, seed: int, guidance: Guidance | float | None, start: int = 0
-    ) -> tuple[Denoiser, Tensor, Streams, Tensor | None]:
-        """The denoiser as it is to be walked, noise at t = 1, the streams left, the condition."""
+    def request(
+        self, count: int, cond: Any = None, start: int = 0
+    ) -> tuple[tuple[int, ...], Condition | None]:
+        """(shape, condition) of the samples start … start + count - 1 of what is asked for, where
+        the model computes."""
         device = next(self.denoiser.parameters()).device
         shape, cond = self.task.request(start + count, cond)
-        cond = None if cond is None else cond[start:].to(device)
+        return (count, *shape[1:]), each(lambda part: part[start:].to(device), cond)
+
+    def _begin(
+        self, count: int, cond: Any, seed: int, guidance: Guidance | float | None, start: int = 0
+    ) -> tuple[Denoiser, Tensor, Streams, Condition | None]:
+        """The denoiser as it is to be walked, noise at t = 1, the streams left, the condition."""
+        device = next(self.denoiser.parameters()).device
+        shape, cond = self.request(count, cond, start)
         if isinstance(guidance, int | float):
             guidance = ClassifierFree(float(guidance))
-        denoiser = guidance(self.denoiser) if guidance else self.denoiser
-        denoiser = self.threshold(denoiser) if self.threshold else denoiser
         rng = Streams.of(derive(seed, "samples"), count, start, device)
+        denoiser = self.denoiser.begun(rng.branch("denoiser"))
+        denoiser = guidance(denoiser) if guidance else denoiser
+        denoiser = self.threshold(denoiser) if self.threshold else denoiser
         empty = torch.empty(0, device=device)
-        x = denoiser.process.prior((count, *shape[1:]), empty).sample(rng)
+        x = denoiser.process.prior(shape, empty).sample(rng)
         return denoiser.eval(), x, rng.next(), cond
 
 

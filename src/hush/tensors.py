@@ -1,6 +1,6 @@
 """Small tensor helpers that every room shares."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from jaxtyping import Shaped
@@ -8,6 +8,8 @@ from torch import Tensor
 
 Number = float | Tensor  # a Python float, or a tensor of shape () or (batch,)
 Terms = tuple[tuple[Number, Tensor], ...]  # Σ c v, not added up yet: (c, v), …
+State = Tensor | dict[str, Tensor]  # of one part, or of several by name
+Condition = State  # labels or features (batch, …), or several of them by name
 
 
 def expand(value: Number, like: Tensor) -> Number:
@@ -73,25 +75,40 @@ def per_sample(value: Shaped[Tensor, " batch *event"]) -> Shaped[Tensor, " batch
     return value.flatten(1).mean(1) if value.ndim > 1 else value
 
 
-def absent(cond: Tensor | None) -> Tensor | None:
+def each(change: Callable[[Tensor], Tensor], value: State | None) -> State | None:
+    """The tensor changed, or every part of a dictionary; None stays None."""
+    if isinstance(value, dict):
+        return {name: change(part) for name, part in value.items()}
+    return None if value is None else change(value)
+
+
+def absent(cond: Condition | None) -> Condition | None:
     """The condition that says nothing: -1 for labels (integers), NaN for features (floats).
 
     >>> absent(torch.tensor([3, 7]))
     tensor([-1, -1])
     """
-    if cond is None:
-        return None
-    return torch.full_like(cond, float("nan") if cond.is_floating_point() else -1)
+
+    def nothing(part: Tensor) -> Tensor:
+        return torch.full_like(part, float("nan") if part.is_floating_point() else -1)
+
+    return each(nothing, cond)
 
 
-def drop(cond: Tensor | None, dropped: Tensor) -> Tensor | None:
+def drop(cond: Condition | None, dropped: Tensor) -> Condition | None:
     """Make the condition absent for the samples where `dropped` (batch,) is true."""
-    if cond is None:
-        return None
-    return torch.where(dropped.reshape((-1,) + (1,) * (cond.ndim - 1)), absent(cond), cond)
+
+    def hidden(part: Tensor) -> Tensor:
+        return torch.where(dropped.reshape((-1,) + (1,) * (part.ndim - 1)), absent(part), part)
+
+    return each(hidden, cond)
 
 
-State = Tensor | dict[str, Tensor]
+def joined(first: State, second: State) -> State:
+    """Two batches as one, part by part."""
+    if isinstance(first, dict):
+        return {name: torch.cat((first[name], second[name])) for name in first}
+    return torch.cat((first, second))
 
 
 def select(mask: State, chosen: State, other: State) -> State:

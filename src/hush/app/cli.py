@@ -22,6 +22,14 @@ COMMANDS = {
         "training", "SYSTEM --data DATA --out RUN", "learn from your data; run again to go on"
     ),
     "sample": Command("sampling", "RUN", "draw from what was learnt"),
+    "upscale": Command("restoring", "RUN INPUT --out FOLDER", "pictures, larger"),
+    "inpaint": Command("restoring", "RUN INPUT --mask FILE --out FOLDER", "holes filled"),
+    "uncrop": Command("restoring", "RUN INPUT --right N --out FOLDER", "beyond the edges"),
+    "colourise": Command("restoring", "RUN INPUT --out FOLDER", "grey pictures in colour"),
+    "restore": Command("restoring", "RUN INPUT --out FOLDER", "what JPEG took away"),
+    "denoise": Command("restoring", "RUN INPUT --out FOLDER", "pictures without their noise"),
+    "detect": Command("examining", "RUN INPUT --out FOLDER", "what does not belong in pictures"),
+    "purify": Command("examining", "RUN INPUT --out FOLDER", "an attack washed out"),
     "evaluate": Command(
         "evaluating", "RUN --data DATA", "how probable the data are to a run, in bits per dimension"
     ),

@@ -43,8 +43,11 @@ def train(arguments: list[str]) -> None:
         if key not in OWN
     }
     torch.manual_seed(options.recipe.seed)  # the initial weights; this process is ours
-    data = {"shape": tuple(source.shape), "classes": tuple(source.classes)}
-    if "levels" in inspect.signature(function).parameters:
+    known = inspect.signature(function).parameters
+    data: dict[str, Any] = {"shape": tuple(source.shape)}
+    if "classes" in known:
+        data["classes"] = tuple(source.classes)
+    if "levels" in known:
         data["levels"] = _levels(name, function, source)
     system = function(**data, **settings)
     run(system, source, options.out, options.recipe)

@@ -7,6 +7,7 @@ from hush.data.encoded import EncodedPictures
 from hush.data.images import images
 from hush.data.open import open_source
 from hush.data.options import PictureOptions
+from hush.data.pairs import Pairs, pairs
 from hush.data.pictures import grid, save, strip
 from hush.data.source import InMemory, Source, Subset, split
 from hush.data.tables import table
@@ -15,6 +16,7 @@ __all__ = [
     "BrokenPicture",
     "EncodedPictures",
     "InMemory",
+    "Pairs",
     "PictureOptions",
     "Source",
     "Subset",
@@ -25,6 +27,7 @@ __all__ = [
     "indices_at",
     "open_source",
     "order",
+    "pairs",
     "save",
     "split",
     "strip",

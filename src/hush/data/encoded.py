@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hush.data.decode import BrokenPicture, Header, decode, unit
 from hush.data.decoded import Decoded
-from hush.data.options import CENTRE, PictureOptions
+from hush.data.options import CENTRE, PictureOptions, View
 from hush.data.parallel import in_parallel
 from hush.data.source import Source, blocks_of, checksum
 from hush.data.store import Store
@@ -23,7 +23,8 @@ class EncodedPictures(Source):
     They are kept decoded where they fit (`Decoded`), unless crops are random; what is read is the
     same either way. Construction reads only headers: they settle the shape, the levels and which
     pictures are broken from the first byte on. `labels` holds one class index per picture of the
-    store, or is None. `broken` tells why pictures were left out (only with `skip_broken`).
+    store, or is None. `sizes` are the heights and widths that the pictures have by themselves;
+    `broken` tells why pictures were left out (only with `skip_broken`).
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class EncodedPictures(Source):
         self._unreadable: set[int] = set()  # positions, found out while decoding
         self.classes = tuple(classes)
         self._labels = None if labels is None else torch.tensor([labels[i] for i in heads])
+        self.sizes = torch.tensor([head.size for head in heads.values()], dtype=torch.int32)
         self.shape, notes = _shape(list(heads.values()), options)
         left_out = (f"{len(self.broken):,} broken left out",) if self.broken else ()
         self.notes = notes + left_out
@@ -61,14 +63,22 @@ class EncodedPictures(Source):
         return len(self._items)
 
     def read(self, indices: Sequence[int], draws: Sequence[int] | None = None) -> dict[str, Tensor]:
-        """See `Source.read`. With `skip_broken`, a picture that turns out not to be readable is
-        replaced by the next one that is, and noted in `broken`."""
+        """See `Source.read`, and `read_views`."""
+        seeds = [None] * len(indices) if draws is None else draws
+        return self.read_views(indices, [self.options.drawn(draw) for draw in seeds])
+
+    def read_views(self, indices: Sequence[int], views: Sequence[View]) -> dict[str, Tensor]:
+        """The record batch of these items, each cropped and mirrored as its view says.
+
+        With `skip_broken`, a picture that turns out not to be readable is replaced by the next one
+        that is, and noted in `broken`.
+        """
         taken = [range(len(self))[i] for i in indices]  # so that a wrong index is an IndexError
         images = torch.empty((len(taken), *self.shape), dtype=torch.float32)
         pixels = images.numpy()
 
         def fill(slot: int) -> None:
-            place, mirror = self.options.drawn(None if draws is None else draws[slot])
+            place, mirror = views[slot]
             taken[slot], picture = self._readable(taken[slot], place)
             unit(picture[:, :, ::-1] if mirror else picture, pixels[slot])
 
@@ -83,7 +93,11 @@ class EncodedPictures(Source):
 
     def digest(self) -> str:
         labels = () if self._labels is None else (self._labels.numpy(),)
-        return checksum(*self.store.words(self._items), *self.classes, *labels)
+        return checksum(*self.names(), *self.classes, *labels)
+
+    def names(self) -> list[str]:
+        """What tells its pictures apart, as the store has it: in a folder their paths."""
+        return list(self.store.words(self._items))
 
     def check(self) -> None:
         """Decode every picture once, several at a time.

@@ -8,7 +8,9 @@ from hush.errors import UserError
 
 Crop = Literal["centre", "random", "stretch"]
 LARGEST = 16384
-CENTRE = (0.5, 0.5)  # of the slack a crop may lie in, across and down
+Place = tuple[float, float]  # of the slack a crop may lie in, across and down, each in [0, 1]
+View = tuple[Place, bool]  # where a picture is cropped, and whether it is mirrored
+CENTRE = (0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class PictureOptions:
             return (self.size, self.size)
         return None if self.size is None else (self.size[0], self.size[1])
 
-    def drawn(self, draw: int | None) -> tuple[tuple[float, float], bool]:
+    def drawn(self, draw: int | None) -> View:
         """(the place of the crop, whether to mirror): what the seed `draw` says of a picture.
 
         None takes the centre, unmirrored.

@@ -6,14 +6,17 @@ from hush.denoisers.categorical import CategoricalDenoiser
 from hush.denoisers.conservative import Conservative
 from hush.denoisers.gaussian import GaussianDenoiser
 from hush.denoisers.parameterisations import Parameterisation
+from hush.denoisers.product import DiffusedCondition, ProductDenoiser
 from hush.denoisers.variances import Variance
 
 __all__ = [
     "CategoricalDenoiser",
     "Conservative",
     "Denoiser",
+    "DiffusedCondition",
     "GaussianDenoiser",
     "Parameterisation",
+    "ProductDenoiser",
     "Variance",
     "parameterisations",
     "variances",

@@ -6,6 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from hush.processes import Moment, Process
+from hush.rng import Streams
+from hush.tensors import Condition
 
 
 class Denoiser(nn.Module, ABC):
@@ -14,6 +16,10 @@ class Denoiser(nn.Module, ABC):
 
     process: Process
 
+    def begun(self, rng: Streams) -> "Denoiser":
+        """The denoiser for one walk of these samples; one that draws, draws from `rng`."""
+        return self
+
     @abstractmethod
-    def forward(self, x_t: Tensor, t: Moment, cond: Tensor | None = None) -> Any:
+    def forward(self, x_t: Tensor, t: Moment, cond: Condition | None = None) -> Any:
         """The posterior over x_0; t is a float, a `Level` or one time per sample (batch,)."""

@@ -11,6 +11,7 @@ from hush.denoisers.gaussian import ticks
 from hush.denoisers.parameterisations import steps_or_time
 from hush.distributions import Categorical
 from hush.processes import CategoricalProcess, Moment
+from hush.tensors import Condition
 
 
 class CategoricalDenoiser(Denoiser):
@@ -29,7 +30,7 @@ class CategoricalDenoiser(Denoiser):
         self.process, self.network, self.evidence = process, network, evidence
 
     def forward(
-        self, x_t: Int64[Tensor, " batch *event"], t: Moment, cond: Tensor | None = None
+        self, x_t: Int64[Tensor, " batch *event"], t: Moment, cond: Condition | None = None
     ) -> Categorical:
         schedule, kernel = self.process.schedule, self.process.kernel
         level = schedule.level(t)

@@ -7,7 +7,7 @@ from hush.denoisers.gaussian import GaussianDenoiser, ticks
 from hush.denoisers.parameterisations import Parameterisation, V
 from hush.networks.energy import Gradient
 from hush.processes import GaussianProcess, Moment
-from hush.tensors import expand
+from hush.tensors import Condition, expand
 
 
 class Conservative(GaussianDenoiser):
@@ -28,7 +28,7 @@ class Conservative(GaussianDenoiser):
         super().__init__(process, Gradient(network), parameterisation or V())
 
     def log_density(
-        self, x_t: Float[Tensor, " batch *event"], t: Moment, cond: Tensor | None = None
+        self, x_t: Float[Tensor, " batch *event"], t: Moment, cond: Condition | None = None
     ) -> Float[Tensor, " batch"]:
         """log p̃_t(x_t) = ½ (α skip - 1)/σ² ‖x_t‖² + (α out)/(σ² c_in) g(c_in x_t) in nats, but for
         a constant of each t and cond; t above 0. Its gradient is the belief's score.

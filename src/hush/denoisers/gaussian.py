@@ -12,7 +12,7 @@ from hush.denoisers.parameterisations import Noise, Parameterisation
 from hush.denoisers.variances import Variance, Zero
 from hush.distributions import Gaussian
 from hush.processes import GaussianProcess, Moment
-from hush.tensors import Number, expand
+from hush.tensors import Condition, Number, expand
 
 
 class GaussianDenoiser(Denoiser):
@@ -38,7 +38,7 @@ class GaussianDenoiser(Denoiser):
         self.variance = variance or Zero()
 
     def forward(
-        self, x_t: Float[Tensor, " batch *event"], t: Moment, cond: Tensor | None = None
+        self, x_t: Float[Tensor, " batch *event"], t: Moment, cond: Condition | None = None
     ) -> Gaussian:
         schedule = self.process.schedule
         level = schedule.level(t)

@@ -74,11 +74,11 @@ def held_out_each(
         places = torch.arange(start, min(start + batch, turn.stop))
         record = source.read((places % len(source)).tolist())
         record = {key: value.to(device) for key, value in record.items()}
-        data, cond, mask = system.task.example(record)
         rng = Streams(derive(seed, "held out"), places.to(device))
+        data, cond, mask = system.task.example(record, rng.branch("task"))
+        x_0 = system.codec.encode(data, cond)
         cond = drop(cond, rng.uniform() < objective.cond_dropout)
         t = times[places.to(device) % levels]
-        x_0 = system.codec.encode(data)
         loss = objective.at(system.denoiser, x_0, t, rng.next(), cond, mask)
         kept = each[start : start + len(places)]
         kept.copy_(loss[: len(kept)])  # a turn may reach beyond the end

@@ -24,6 +24,7 @@ from hush.rng import Streams, derive
 from hush.samplers import grids
 from hush.schedules import Level, Tabulated
 from hush.system import System
+from hush.tensors import Condition
 from hush.world import World
 
 Method = Literal["bound", "continuous", "flow"]
@@ -145,7 +146,7 @@ def _start(system: System, start: float | None) -> float:
 
 
 def _flow(
-    system: System, x_0: Tensor, cond: Tensor | None, rng: Streams, start: float | None
+    system: System, x_0: Tensor, cond: Condition | None, rng: Streams, start: float | None
 ) -> Tensor:
     flow = Flow(start=_start(system, start))
     if not system.codec.levels:
@@ -156,7 +157,7 @@ def _flow(
 
 def _batches(
     system: System, source: Source, share: range, given_class: bool, seed: int, batch: int
-) -> Iterator[tuple[range, Tensor, Tensor | None, Streams]]:
+) -> Iterator[tuple[range, Tensor, Condition | None, Streams]]:
     """The places of some records of the `share`, their x_0, conditions and streams, each its own
     whatever the batch."""
     device = device_of(system)
@@ -164,9 +165,9 @@ def _batches(
     for first in range(share.start, share.stop, batch):
         places = range(first, min(first + batch, share.stop))
         record = {key: value.to(device) for key, value in source.read(list(places)).items()}
-        data, cond, _ = system.task.example(record)
         rng = Streams.of(derive(seed, "likelihood"), len(places), first, device)
-        yield places, system.codec.encode(data), cond if given_class else None, rng
+        data, cond, _ = system.task.example(record, rng.branch("task"))
+        yield places, system.codec.encode(data, cond), cond if given_class else None, rng
 
 
 def _estimate(

@@ -21,7 +21,9 @@ from hush.evaluation.principal import Moments
 from hush.noise import White
 from hush.processes import CategoricalProcess, GaussianProcess, Moment
 from hush.processes.kernels import Kernel
+from hush.rng import Streams
 from hush.system import System
+from hush.tensors import Condition
 
 RECORDS = 1024  # that are measured, at most
 ELEMENTS = 2**25  # of all of them together, at most: 256 MiB
@@ -45,7 +47,7 @@ class Average(Denoiser):
         self.register_buffer("mean", mean)
         self.register_buffer("variance", variance)
 
-    def forward(self, x_t: State, t: Moment, cond: Tensor | None = None) -> Gaussian:
+    def forward(self, x_t: State, t: Moment, cond: Condition | None = None) -> Gaussian:
         mean = self.mean.to(x_t) + 0.0 * _bent(x_t)
         return Gaussian(mean, self.variance.to(x_t).expand_as(mean))
 
@@ -65,7 +67,7 @@ class FittedGaussian(Denoiser):
         self.register_buffer("axes", moments.axes)
         self.register_buffer("values", torch.cat((moments.values, moments.rest.reshape(1))))
 
-    def forward(self, x_t: State, t: Moment, cond: Tensor | None = None) -> Gaussian:
+    def forward(self, x_t: State, t: Moment, cond: Condition | None = None) -> Gaussian:
         level = self.process.schedule.level(t)
         alpha, sigma = (
             torch.as_tensor(scale, dtype=torch.float64, device=x_t.device).reshape(-1, 1)
@@ -101,7 +103,7 @@ class Frequencies(Denoiser):
         self.process, self.evidence = process, evidence
         self.register_buffer("log_probs", log_probs)
 
-    def forward(self, x_t: Tokens, t: Moment, cond: Tensor | None = None) -> Categorical:
+    def forward(self, x_t: Tokens, t: Moment, cond: Condition | None = None) -> Categorical:
         logits = self.log_probs.expand(*x_t.shape, -1)
         if self.evidence:
             logits = logits + self.process.seen(x_t, t).logits.to(logits)
@@ -219,8 +221,10 @@ def _measured(system: System, train: Source) -> Tensor:
     count = min(len(train), RECORDS, max(2, ELEMENTS // elements))
     record = train.read([place * len(train) // count for place in range(count)])
     device = device_of(system)
-    data, _, _ = system.task.example({key: value.to(device) for key, value in record.items()})
-    return system.codec.encode(data).cpu()
+    rng = Streams.of(0, count, device=device)
+    record = {key: value.to(device) for key, value in record.items()}
+    data, cond, _ = system.task.example(record, rng)
+    return system.codec.encode(data, cond).cpu()
 
 
 def _frequencies(x_0: Tokens, kernel: Kernel) -> Float64[Tensor, "*event state"]:

@@ -5,10 +5,12 @@ from hush.guidance.base import Guidance
 from hush.guidance.classifier import Classifier
 from hush.guidance.evidence import Evidence
 from hush.guidance.free import ClassifierFree
+from hush.guidance.in_turn import InTurn
 from hush.guidance.interval import Interval
 from hush.guidance.inverse import DPS, Observation, Projection, PseudoInverse, Reconstruction
 from hush.guidance.operators import Linear, Mask, Matrix, Pool
 from hush.guidance.thresholds import Clip, DynamicThreshold
+from hush.guidance.tiles import Tiled
 
 __all__ = [
     "DPS",
@@ -19,6 +21,7 @@ __all__ = [
     "DynamicThreshold",
     "Evidence",
     "Guidance",
+    "InTurn",
     "Interval",
     "Linear",
     "Mask",
@@ -28,4 +31,5 @@ __all__ = [
     "Projection",
     "PseudoInverse",
     "Reconstruction",
+    "Tiled",
 ]

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from hush.denoisers import Denoiser
 from hush.distributions import Distribution
 from hush.errors import UserError
 from hush.guidance.base import Guidance
 from hush.processes import Moment
+from hush.tensors import Condition
 
 _PROBES = torch.tensor([0.9, 0.5, 0.1], dtype=torch.float64)
 
@@ -57,5 +57,5 @@ class Autoguided(Denoiser):
         self.denoiser, self.process = denoiser, denoiser.process
         self.weak, self.scale = weak, scale
 
-    def forward(self, x_t: Any, t: Moment, cond: Tensor | None = None) -> Distribution:
+    def forward(self, x_t: Any, t: Moment, cond: Condition | None = None) -> Distribution:
         return self.weak(x_t, t, cond).toward(self.denoiser(x_t, t, cond), self.scale)

@@ -11,7 +11,7 @@ from hush.denoisers import Denoiser
 from hush.distributions import Gaussian
 from hush.guidance.evidence import Evidence, ascend
 from hush.schedules import Level
-from hush.tensors import absent
+from hush.tensors import Condition, absent
 
 LogProb = Callable[[Tensor, Level, Tensor], Tensor]
 
@@ -41,7 +41,7 @@ class Classifier(Evidence):
         return self.log_prob is not None
 
     def weigh(
-        self, denoiser: Denoiser, x_t: Tensor, level: Level, cond: Tensor | None
+        self, denoiser: Denoiser, x_t: Tensor, level: Level, cond: Condition | None
     ) -> tuple[Gaussian, Tensor]:
         belief = denoiser(x_t, level, absent(cond))
         if cond is None:

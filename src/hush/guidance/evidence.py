@@ -13,9 +13,9 @@ from hush.guidance.base import Guidance
 from hush.noise import with_density
 from hush.processes import Moment
 from hush.schedules import Level
-from hush.tensors import expand
+from hush.tensors import Condition, expand
 
-Weigh = Callable[[Denoiser, Tensor, Level, Tensor | None], tuple[Gaussian, Tensor]]
+Weigh = Callable[[Denoiser, Tensor, Level, Condition | None], tuple[Gaussian, Tensor]]
 
 
 class Evidence(Guidance):
@@ -37,7 +37,7 @@ class Evidence(Guidance):
 
     @abstractmethod
     def weigh(
-        self, denoiser: Denoiser, x_t: Tensor, level: Level, cond: Tensor | None
+        self, denoiser: Denoiser, x_t: Tensor, level: Level, cond: Condition | None
     ) -> tuple[Gaussian, Tensor]:
         """The belief before the evidence, and ∇ log p(y | x_t) (batch, *event)."""
 
@@ -56,7 +56,7 @@ class Informed(Denoiser):
         super().__init__()
         self.denoiser, self.process, self.weigh = denoiser, denoiser.process, weigh
 
-    def forward(self, x_t: Tensor, t: Moment, cond: Tensor | None = None) -> Gaussian:
+    def forward(self, x_t: Tensor, t: Moment, cond: Condition | None = None) -> Gaussian:
         level, noise = self.process.schedule.level(t), self.process.noise
         belief, slope = self.weigh(self.denoiser, x_t, level, cond)
         alpha, sigma = (

@@ -12,7 +12,11 @@ from hush.errors import UserError
 from hush.guidance.base import Guidance
 from hush.processes import Moment
 from hush.schedules import Level
-from hush.tensors import absent, expand
+from hush.tensors import Condition, absent, expand, joined
+
+# Numbers in a batch up to which a doubled one is faster: on a processor while they stay in its
+# caches (docs/performance.md), elsewhere as long as memory is no question.
+NEAR, FAR = 1 << 15, 1 << 24
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class ClassifierFree(Guidance):
     """The belief moved from the unconditional one toward, and past, the conditional one.
 
     In terms of the mean, and so of the noise: ε(∅) + scale·(ε(c) - ε(∅)). Scale 1 is the
-    conditional belief itself, untouched; 0 the unconditional. Both are asked in one doubled batch.
+    conditional belief itself, untouched; 0 the unconditional. Both are asked in one doubled batch
+    while that is small, else one after the other.
 
     A large scale blows x̂_0 up. `rescale` (0 to 1) takes it that part of the way back to the
     standard deviation, over each sample, of the conditional x̂_0:
@@ -65,19 +70,24 @@ class Guided(Denoiser):
         self.denoiser, self.process = denoiser, denoiser.process
         self.scale, self.rescale = scale, rescale
 
-    def forward(self, x_t: Any, t: Moment, cond: Tensor | None = None) -> Distribution:
+    def forward(self, x_t: Any, t: Moment, cond: Condition | None = None) -> Distribution:
         if cond is None:
             return self.denoiser(x_t, t, cond)
-        both = self.denoiser(_twice(x_t), _twice(t), torch.cat((absent(cond), cond)))
-        free, bound = both.halves()
+        free, bound = self._both(x_t, t, cond)
         guided = free.toward(bound, self.scale)
         return _rescaled(guided, bound, self.rescale) if self.rescale else guided
 
+    def _both(self, x_t: Any, t: Moment, cond: Condition) -> tuple[Distribution, Distribution]:
+        """The belief without the condition, and with it."""
+        parts = list(x_t.values()) if isinstance(x_t, dict) else [x_t]
+        if sum(part.numel() for part in parts) > (NEAR if parts[0].is_cpu else FAR):
+            return self.denoiser(x_t, t, absent(cond)), self.denoiser(x_t, t, cond)
+        twice = self.denoiser(joined(x_t, x_t), _twice(t), joined(absent(cond), cond))
+        return twice.halves()
+
 
 def _twice(value: Any) -> Any:
-    """A doubled batch of states, or of times of their own; what all share serves as it is."""
-    if isinstance(value, dict):
-        return {name: _twice(part) for name, part in value.items()}
+    """Times of their own for a doubled batch; one that all share serves as it is."""
     if isinstance(value, Level):
         return Level(*map(_twice, value))
     return torch.cat((value, value)) if isinstance(value, Tensor) and value.ndim else value

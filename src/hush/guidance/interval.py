@@ -13,6 +13,7 @@ from hush.guidance.base import Guidance
 from hush.guidance.free import ClassifierFree
 from hush.processes import Moment
 from hush.schedules.base import over
+from hush.tensors import Condition
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Sometimes(Denoiser):
         self.denoiser, self.process, self.guided = denoiser, denoiser.process, guided
         self.low, self.high = low, high
 
-    def forward(self, x_t: Any, t: Moment, cond: Tensor | None = None) -> Distribution:
+    def forward(self, x_t: Any, t: Moment, cond: Condition | None = None) -> Distribution:
         level = self.process.schedule.level(t)
         ratio = over(level.sigma, level.alpha)
         if not isinstance(ratio, Tensor):

@@ -16,7 +16,7 @@ from hush.guidance.operators import Linear
 from hush.guidance.thresholds import Held
 from hush.schedules import Level
 from hush.schedules.base import over
-from hush.tensors import expand
+from hush.tensors import Condition, expand
 
 
 def _both_or_none(guidance: "Observation | Projection") -> None:
@@ -78,7 +78,7 @@ class Observation(Evidence):
         """C⁻¹ (y - H x̂_0); the belief is there for its variance."""
 
     def weigh(
-        self, denoiser: Denoiser, x_t: Tensor, level: Level, cond: Tensor | None
+        self, denoiser: Denoiser, x_t: Tensor, level: Level, cond: Condition | None
     ) -> tuple[Gaussian, Tensor]:
         def log_prob(x: Tensor) -> tuple[Tensor, Gaussian]:
             belief = denoiser(x, level, cond)

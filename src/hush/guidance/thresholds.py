@@ -10,7 +10,7 @@ from hush.denoisers import Denoiser
 from hush.distributions import Gaussian
 from hush.guidance.base import Guidance
 from hush.processes import Moment
-from hush.tensors import expand
+from hush.tensors import Condition, expand
 
 
 class Held(Denoiser):
@@ -21,7 +21,7 @@ class Held(Denoiser):
         super().__init__()
         self.denoiser, self.process, self.hold = denoiser, denoiser.process, hold
 
-    def forward(self, x_t: Tensor, t: Moment, cond: Tensor | None = None) -> Gaussian:
+    def forward(self, x_t: Tensor, t: Moment, cond: Condition | None = None) -> Gaussian:
         belief = self.denoiser(x_t, t, cond)
         return replace(belief, mean=self.hold(belief.mean))
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hush.errors import UserError
 from hush.networks import UNet
+from hush.tensors import Condition
 
 State = Mapping[str, Tensor]
 Place = tuple[str, tuple[str, ...]]  # a module of hush, and the modules of theirs that it holds
@@ -25,7 +26,7 @@ class Told(nn.Module):
         self.classes = classes
         self.table = nn.Embedding(classes, features)
 
-    def forward(self, cond: Tensor | None, batch: int) -> Tensor:
+    def forward(self, cond: Condition | None, batch: int) -> Tensor:
         if cond is None or bool((cond < 0).any()):
             raise UserError(
                 "This network was never without a class: ask for one (cond), and leave out the "

@@ -10,6 +10,7 @@ from hush.denoisers import Denoiser
 from hush.denoisers.variances import Analytic, from_score
 from hush.rng import Streams
 from hush.schedules import Level
+from hush.tensors import Condition
 
 
 @torch.no_grad()
@@ -18,7 +19,7 @@ def analytic(
     x_0: Tensor,
     levels: Sequence[Level],
     rng: Streams,
-    cond: Tensor | None = None,
+    cond: Condition | None = None,
     by: Literal["error", "score"] = "error",
     largest: float = 1.0,
     batch: int = 256,

@@ -24,6 +24,7 @@ from hush.likelihoods.decoders import Decoder, Density
 from hush.processes import Process
 from hush.rng import Streams
 from hush.schedules import Level
+from hush.tensors import Condition
 
 Nats = Float[Tensor, " batch"]
 
@@ -51,7 +52,7 @@ def bound(
     x_0: Any,
     levels: Sequence[Level],
     rng: Streams,
-    cond: Tensor | None = None,
+    cond: Condition | None = None,
     decoder: Decoder = Density(),
 ) -> Bound:
     """The bound of the chain that walks `levels` (noise first, as `grid(schedule)` gives them), one
@@ -87,7 +88,7 @@ def step(process: Process, belief: Distribution, x_0: Any, x_t: Any, s: Level, t
 
 
 def decoded(
-    denoiser: Denoiser, x_t: Any, t: Level, cond: Tensor | None, decoder: Decoder
+    denoiser: Denoiser, x_t: Any, t: Level, cond: Condition | None, decoder: Decoder
 ) -> Distribution:
     """The law of x_0 that is decoded from a noised state: the belief, with the variance of what the
     state itself says where it has none."""
@@ -96,7 +97,7 @@ def decoded(
 
 
 def _ended(
-    denoiser: Denoiser, x_t: Any, levels: Sequence[Level], cond: Tensor | None, decoder: Decoder
+    denoiser: Denoiser, x_t: Any, levels: Sequence[Level], cond: Condition | None, decoder: Decoder
 ) -> Distribution:
     """The law of x_0 that the last step of a chain down to the data draws from."""
     process, (t, clean) = denoiser.process, levels[-2:]

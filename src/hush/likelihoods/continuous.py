@@ -18,6 +18,7 @@ from hush.likelihoods.bound import Bound, decoded, like
 from hush.likelihoods.decoders import Decoder, Density
 from hush.processes import GaussianProcess, Process
 from hush.rng import Streams
+from hush.tensors import Condition
 
 BLIND = -20.0  # log-SNR below which nothing is left to tell
 
@@ -28,7 +29,7 @@ def continuous(
     denoiser: Denoiser,
     x_0: Any,
     rng: Streams,
-    cond: Tensor | None = None,
+    cond: Condition | None = None,
     decoder: Decoder = Density(),
     start: float = 1e-3,
     draws: int = 1,

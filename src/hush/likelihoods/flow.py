@@ -19,6 +19,7 @@ from hush.noise import White
 from hush.processes import GaussianProcess
 from hush.rng import Streams
 from hush.schedules import Level
+from hush.tensors import Condition
 
 State = Float[Tensor, " batch *event"]
 
@@ -74,7 +75,7 @@ class Flow:
         denoiser: Denoiser,
         x_0: State,
         rng: Streams,
-        cond: Tensor | None = None,
+        cond: Condition | None = None,
         end: Callable[[Tensor], Tensor] | None = None,
     ) -> Float64[Tensor, " batch"]:
         """log p_0(x_0) in nats, per unit volume of x_0. `end` is log p_1, (batch, *event) to
@@ -127,7 +128,7 @@ class _Climb:
     """The slope of (y, the integral) in τ, one row per sample, as scipy asks for it."""
 
     denoiser: Denoiser
-    cond: Tensor | None
+    cond: Condition | None
     probes: Tensor
     last: Level
 

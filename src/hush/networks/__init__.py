@@ -3,6 +3,7 @@
 from hush.networks.autoencoder import VAE, Autoencoder
 from hush.networks.backbone import Backbone
 from hush.networks.blocks import Style
+from hush.networks.compiled import compiled
 from hush.networks.conditions import Features, Labels
 from hush.networks.dit import DiT
 from hush.networks.dropout import Dropout, positioned
@@ -28,6 +29,7 @@ __all__ = [
     "TokenNetwork",
     "UNet",
     "blocks",
+    "compiled",
     "lowered",
     "positioned",
     "recomputed",

@@ -1,6 +1,7 @@
 """A network for a shape, from a handful of numbers: what the systems' command lines share."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,8 +9,9 @@ from torch import nn
 
 from hush.errors import UserError
 from hush.networks.blocks import Style
-from hush.networks.conditions import Labels
+from hush.networks.conditions import Features, Labels
 from hush.networks.dit import DiT
+from hush.networks.given import Conditions, GivenPicture
 from hush.networks.unet import UNet
 
 
@@ -54,11 +56,29 @@ class Backbone:
             )
 
     def build(
-        self, shape: tuple[int, ...], classes: int = 0, out_channels: int | None = None
+        self,
+        shape: tuple[int, ...],
+        classes: int = 0,
+        out_channels: int | None = None,
+        given: int = 0,
+        features: Mapping[str, int] | None = None,
+        encoder: nn.Module | None = None,
     ) -> nn.Module:
         """The network for events of `shape` (channel, *space), told of `classes` if there are, to
-        as many channels or `out_channels`."""
+        as many channels or `out_channels`. With `given` it sees a picture of as many channels as
+        well, the part "picture" of its condition (or what an `encoder` makes of it), and of the
+        condition's other parts the `features` (how many numbers each has)."""
+        if given:
+            parts = {name: Features(n, 4 * self.width) for name, n in (features or {}).items()}
+            condition = Conditions(parts) if parts else None
+            shape, out = (shape[0] + given, *shape[1:]), out_channels or shape[0]
+            return GivenPicture(self._built(shape, condition, out), given, encoder)
         condition = Labels(classes, 4 * self.width) if classes else None
+        return self._built(shape, condition, out_channels)
+
+    def _built(
+        self, shape: tuple[int, ...], condition: nn.Module | None, out_channels: int | None
+    ) -> nn.Module:
         shared = {
             "channels": shape[0],
             "width": self.width,

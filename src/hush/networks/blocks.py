@@ -18,9 +18,11 @@ from hush.networks.layers import (
     Vector,
     attend,
     convolution,
+    projected,
     resampled,
     twice,
 )
+from hush.tensors import Condition
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Embedding(nn.Module):
         self.first, self.second = nn.Linear(width, features), nn.Linear(features, features)
         self.condition = condition
 
-    def forward(self, clock: Float[Tensor, " batch"], cond: Tensor | None = None) -> Vector:
+    def forward(self, clock: Float[Tensor, " batch"], cond: Condition | None = None) -> Vector:
         waves = sinusoids(clock, self.width, self.period).to(self.first.weight.dtype)
         embedded = self.second(functional.silu(self.first(waves)))
         if self.condition is not None:
@@ -117,14 +119,15 @@ class Residual(nn.Module):
         self.conv_out = convolution(dims, out, out, zero=True)
         self.steer = nn.Linear(features, out if self.adds else 2 * out)
         self.dropout = Dropout(dropout)
-        same = channels == out
-        self.shortcut = nn.Identity() if same else convolution(dims, channels, out, kernel=1)
+        self.same = channels == out
+        self.shortcut = nn.Identity() if self.same else convolution(dims, channels, out, kernel=1)
 
     def forward(self, x: Map, embedding: Vector) -> Mapped:
         hidden = self._first(functional.silu(self.norm_in(x)))
         hidden = functional.silu(self._steered(hidden, self.steer(embedding)))
         x = x if self.scale == 1.0 else resampled(x, self.scale)
-        return self.shortcut(x) + self.conv_out(self.dropout(hidden))
+        x = x if self.same else projected(self.shortcut, x)
+        return x + self.conv_out(self.dropout(hidden))
 
     def _first(self, x: Map) -> Mapped:
         if self.scale == 2.0:

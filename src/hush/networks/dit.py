@@ -10,6 +10,7 @@ from torch.nn import functional
 from hush.networks.blocks import Embedding, Shortcut, crop_to, pad_to
 from hush.networks.dropout import Dropout
 from hush.networks.layers import CONVOLUTIONS, Map, Mapped, Vector, attend
+from hush.tensors import Condition
 
 Tokens = Float[Tensor, "batch token width"]
 
@@ -88,7 +89,9 @@ class DiT(nn.Module):
             nn.init.zeros_(layer.bias)
         self.shortcut = Shortcut(features, channels, self.out_channels)
 
-    def forward(self, x: Map, clock: Float[Tensor, " batch"], cond: Tensor | None = None) -> Mapped:
+    def forward(
+        self, x: Map, clock: Float[Tensor, " batch"], cond: Condition | None = None
+    ) -> Mapped:
         size = x.shape[2:]
         embedding = self.embedding(clock, cond)
         patches = self.stem(pad_to(x, self.patch))

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,11 +12,22 @@ from hush.rng import derive
 Activation = Float[Tensor, "batch *event"]
 
 
-class Place(NamedTuple):
-    """Where the masks of one module come from: its own seed, the position of the first sample."""
+def scales(x: Tensor, place: Tensor, keep: float) -> Tensor:
+    """1/keep with the probability `keep`, else 0, in the likeness of x (batch, *event), whose first
+    sample stands at position `place[1]` of the seed `place[0]`."""
+    seed, start = place.tolist()
+    scale, generator = torch.empty_like(x), torch.Generator(x.device)
+    for position, row in enumerate(scale, start):
+        # Of a seed torch's generator on a processor reads 32 bits: they must be well mixed.
+        generator.manual_seed(derive(seed, f"{position}"))
+        row.bernoulli_(keep, generator=generator)
+    return scale.div_(keep)
 
-    seed: int
-    start: int
+
+# To a compiler it is one operation of tensors: for a place that it saw as numbers it would compile
+# anew at every step. Elsewhere the function is called as it is, for torch's way to it is longer.
+_scales = torch.library.custom_op("hush::scales", scales, mutates_args=())
+_scales.register_fake(lambda x, place, keep: torch.empty_like(x))
 
 
 class Dropout(nn.Dropout):
@@ -32,18 +42,14 @@ class Dropout(nn.Dropout):
     Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
     """
 
-    place: Place | None = None
+    place: Tensor | None = None
+    """Its own seed, and the position of the first sample."""
 
     def forward(self, x: Activation) -> Activation:
         if self.place is None or not self.training or self.p in (0.0, 1.0):
             return super().forward(x)
-        keep = 1.0 - self.p
-        scale, generator = torch.empty_like(x), torch.Generator(x.device)
-        for position, row in enumerate(scale, self.place.start):
-            # Of a seed torch's generator on a processor reads 32 bits: they must be well mixed.
-            generator.manual_seed(derive(self.place.seed, f"{position}"))
-            row.bernoulli_(keep, generator=generator)
-        return x * scale.div_(keep)
+        drawn = _scales if torch.compiler.is_compiling() else scales
+        return x * drawn(x.detach(), self.place, 1.0 - self.p)
 
 
 @contextmanager
@@ -53,7 +59,8 @@ def positioned(network: nn.Module, seed: int, start: int) -> Iterator[None]:
     activations are computed again."""
     modules = [module for module in network.modules() if isinstance(module, Dropout)]
     for number, module in enumerate(modules):
-        module.place = Place(derive(seed, f"dropout/{number}"), start)
+        own = derive(seed, f"dropout/{number}")
+        module.place = torch.tensor((own, start), dtype=torch.uint64)
     try:
         yield
     finally:

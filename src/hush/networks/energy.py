@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from hush.tensors import Condition
+
 Field = Float[Tensor, " batch *event"]
 Clock = Float[Tensor, " batch"]
 Scalar = Float[Tensor, " batch"]
@@ -23,12 +25,12 @@ class Gradient(nn.Module):
         super().__init__()
         self.network = network
 
-    def potential(self, y: Field, clock: Clock, cond: Tensor | None = None) -> Scalar:
+    def potential(self, y: Field, clock: Clock, cond: Condition | None = None) -> Scalar:
         """g(y), per sample."""
         answer = self.network(y, clock, cond)
         return (answer * (y - 0.5 * answer)).flatten(1).sum(1)
 
-    def forward(self, y: Field, clock: Clock, cond: Tensor | None = None) -> Field:
+    def forward(self, y: Field, clock: Clock, cond: Condition | None = None) -> Field:
         learning = torch.is_grad_enabled()
         # Of the kernels of attention only the plain one can be differentiated twice.
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):

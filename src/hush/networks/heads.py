@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hush.tensors import Condition
+
 Map = Float[Tensor, "batch channel *space"]
 Wider = Float[Tensor, "batch channels *space"]
 
@@ -16,7 +18,9 @@ class Beside(nn.Module):
         super().__init__()
         self.base, self.head = base.requires_grad_(False), head
 
-    def forward(self, x: Map, clock: Float[Tensor, " batch"], cond: Tensor | None = None) -> Wider:
+    def forward(
+        self, x: Map, clock: Float[Tensor, " batch"], cond: Condition | None = None
+    ) -> Wider:
         with torch.no_grad():
             mean = self.base(x, clock, cond)
         return torch.cat((mean, self.head(x, clock, cond)), 1)

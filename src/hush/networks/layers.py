@@ -62,8 +62,9 @@ def attend(
     features, places = query.shape[-2:]
     reach = 2 if query.dtype == torch.float32 else 16
     if query.is_cpu and places <= max(NEAR, reach * features):
-        pairs = (query * features**-0.5).mT @ key
-        return value @ pairs.softmax(-1).mT
+        # Keys before queries: so no table of pairs is ever copied to be transposed.
+        pairs = key.mT @ (query * features**-0.5)
+        return value @ pairs.softmax(-2)
     # The fused kernel is one of places whose features lie side by side, and of no others.
     rows = (part.mT.contiguous() for part in (query, key, value))
     return functional.scaled_dot_product_attention(*rows).mT
@@ -72,6 +73,15 @@ def attend(
 def resampled(x: Map, scale: float) -> Mapped:
     """Half the size by averages, or twice the size by repetition."""
     return functional.interpolate(x, scale_factor=scale, mode="area" if scale < 1.0 else "nearest")
+
+
+def projected(conv: nn.Module, x: Map) -> Mapped:
+    """`conv(x)` for a convolution of one place: on the CPU a product for every sample, which needs
+    no other order of the channels."""
+    if not x.is_cpu:
+        return conv(x)
+    weight = conv.weight.flatten(1).expand(len(x), -1, -1)
+    return torch.baddbmm(conv.bias[:, None], weight, x.flatten(2)).unflatten(2, x.shape[2:])
 
 
 def twice(conv: nn.Module, x: Map) -> Mapped:

@@ -1,6 +1,6 @@
 """The blocks of a network, and a network that keeps no more of them than it must."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -21,19 +21,31 @@ def _holds_list(module: nn.Module) -> bool:
 
 
 @contextmanager
+def changed(network: nn.Module, change: Callable[[Callable], Callable]) -> Iterator[None]:
+    """Within it the forward of every block is what `change` makes of it. Such contexts nest."""
+    before = [(block, vars(block).get("forward")) for block in blocks(network)]
+    for block, _ in before:
+        block.forward = change(block.forward)
+    try:
+        yield
+    finally:
+        for block, own in before:
+            del block.forward  # the class's own is seen again
+            if own is not None:
+                block.forward = own
+
+
+@contextmanager
 def recomputed(network: nn.Module, wanted: bool) -> Iterator[None]:
     """Within it, where `wanted`, every block keeps only what it was given, and is computed again
     on the way back: the same gradients from far less memory, for one more forward pass.
 
     Chen, Xu, Zhang, Guestrin 2016, "Training deep nets with sublinear memory cost".
     """
-    changed = blocks(network) if wanted else []
-    for block in changed:
-        # Masks are functions of the samples' positions: there is no state of a generator to keep.
-        again = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
-        block.forward = again
-    try:
+    if not wanted:
         yield
-    finally:
-        for block in changed:
-            del block.forward
+        return
+    # Masks are functions of the samples' positions: there is no state of a generator to keep.
+    again = partial(partial, checkpoint, use_reentrant=False, preserve_rng_state=False)
+    with changed(network, again):
+        yield

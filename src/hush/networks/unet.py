@@ -30,6 +30,7 @@ from hush.networks.blocks import (
     pad_to,
 )
 from hush.networks.layers import Map, Mapped, Vector, convolution
+from hush.tensors import Condition
 
 
 class Block(nn.Module):
@@ -162,7 +163,9 @@ class UNet(nn.Module):
         self.head = convolution(dims, widths[0], out, zero=True)
         self.shortcut = Shortcut(4 * waves, channels, out) if style.shortcut else None
 
-    def forward(self, x: Map, clock: Float[Tensor, " batch"], cond: Tensor | None = None) -> Mapped:
+    def forward(
+        self, x: Map, clock: Float[Tensor, " batch"], cond: Condition | None = None
+    ) -> Mapped:
         given, size = x, x.shape[2:]
         embedding = self.embedding(clock, cond)
         x = self.stem(pad_to(x, self.multiple))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from hush.errors import UserError
@@ -15,6 +15,7 @@ from hush.rng import Streams
 _REACH = 0.5  # r²: a vertex acts up to the far faces of the simplices it is a corner of, no further
 _LAYERS = 5  # of a grid that a plane has within reach: 2·√½, and they are a third apart
 _VARIANCE = 4 * math.pi / 3 * _REACH**10.5 * math.gamma(2.5) * math.gamma(9) / math.gamma(11.5)
+_AT_ONCE = 2**14  # pixels that a processor makes together, within its cache
 
 
 @dataclass(frozen=True)
@@ -51,65 +52,120 @@ class Simplex(NoiseLaw):
     def __call__(self, rng: Streams, event: Event, dtype: torch.dtype = torch.float32) -> State:
         if len(event) < 2:
             raise UserError(f"Simplex noise wants pictures (channel, h, w), got an event {event}.")
-        size = (event[-2], event[-1])
-        periods = [self.frequency / 2**i for i in range(self.octaves)]
-        needs = [3 + 4 * math.prod(_table(size, period)) for period in periods]
-        numbers = rng.uniform((math.prod(event[:-2]), sum(needs))).flatten(0, 1).split(needs, -1)
-        field, total = 0.0, 0.0
-        for i, (share, period) in enumerate(zip(numbers, periods, strict=True)):
-            field = field + self.persistence**i * _octave(share, size, period, dtype)
-            total += self.persistence ** (2 * i)
-        return (field / (total * _VARIANCE) ** 0.5).reshape(len(rng), *event)
+        if not rng.index.is_cpu:
+            return self._fields(rng, event, dtype)
+        some = max(1, _AT_ONCE // max(1, math.prod(event)))
+        parts = [rng[first : first + some] for first in range(0, max(1, len(rng)), some)]
+        return torch.cat([self._fields(part, event, dtype) for part in parts])
+
+    def _fields(self, rng: Streams, event: Event, dtype: torch.dtype) -> State:
+        planes = [_Plane(*event[-2:], self.frequency / 2**i) for i in range(self.octaves)]
+        loudness = [self.persistence**i for i in range(self.octaves)]
+        needs = [3 + 4 * plane.vertices for plane in planes]
+        exact = torch.promote_types(dtype, torch.float32)
+        numbers = rng.uniform((math.prod(event[:-2]), sum(needs)), exact).flatten(0, 1)
+        shares = zip(numbers.split(needs, -1), planes, loudness, strict=True)
+        field = sum(loud * _octave(share, plane) for share, plane, loud in shares)
+        variance = _VARIANCE * sum(loud**2 for loud in loudness)
+        return (field / variance**0.5).reshape(len(rng), *event).to(dtype)
 
 
-def _octave(
-    numbers: Float64[Tensor, "fields n"], size: tuple[int, int], period: float, dtype: torch.dtype
-) -> Float[Tensor, "fields h w"]:
-    """simplex3 on a plane t = const, askew in the lattice: two cubic grids, half a cell apart."""
+@dataclass(frozen=True)
+class _Plane:
+    """The pixels of a picture, askew in two cubic grids that are half a cell apart: turned half
+    round the diagonal (1, 1, 1), as the skewed simplex lattice stands to its cubes, and moved to
+    where no index is negative:
+
+        (2y + (x_last - x), 2x + (y_last - y), 2(x + y))/(3 period).
+
+    It is 2a + 2b - c = const, so the layer 2i + 2j - k of the vertices (i, j, k) near it has few
+    values: a table over (i, j, layer) has all that a plane may touch, wherever it is placed.
+    """
+
+    height: int
+    width: int
+    period: float
+
+    @property
+    def corner(self) -> tuple[float, float, float]:
+        """Where the pixel (0, 0) is."""
+        return (self.width - 1) / (3 * self.period), (self.height - 1) / (3 * self.period), 0.0
+
+    @property
+    def table(self) -> tuple[int, int]:
+        """How many i and j."""
+        down, right = (self.height - 1) / self.period, (self.width - 1) / self.period
+        return math.ceil((2 * down + right) / 3) + 2, math.ceil((2 * right + down) / 3) + 2
+
+    @property
+    def vertices(self) -> int:
+        return math.prod(self.table) * _LAYERS
+
+    def pixels(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """x and y of every pixel, one after the other, of the first one 0."""
+        places = torch.arange(self.height * self.width, device=like.device)
+        y, x = places // self.width, places % self.width
+        return x.to(like.dtype), y.to(like.dtype)
+
+
+def _octave(numbers: Float[Tensor, "fields n"], plane: _Plane) -> Float[Tensor, "fields pixels"]:
+    """simplex3 on a plane t = const."""
     place = numbers[:, :3]
     place = torch.stack((place, (place + 0.5) % 1.0), 1).reshape(-1, 3)
-    directions = _directions(numbers[:, 3:].reshape(len(place), -1, 2)).to(dtype)
-    plane = _plane(size, period, numbers.device).to(dtype)
-    where = plane.unsqueeze(1) + place.mT.to(dtype)[..., None, None]
-    near = where.round()
-    gap = where - near
+    place = (place + place.new_tensor(plane.corner)).T.unsqueeze(2)  # (3, grids, 1)
+    lowest = (2.0 * (place[0] + place[1]) - place[2] - 3.0 * _REACH**0.5).ceil()
+    slopes = _slopes(numbers[:, 3:].reshape(-1, plane.vertices, 2), place, lowest, plane)
+    x, y = plane.pixels(numbers)
     # A point has two vertices of a cubic grid in reach at most: the nearest, and that one's
     # neighbour across the widest gap (from two others the squared distances sum to 1 or more).
-    across = torch.where(gap.abs() == gap.abs().amax(0), gap.sign(), 0.0)
-    columns = _table(size, period)[1]
-    field = _bumps(near, gap, directions, columns)
-    field = field + _bumps(near + across, gap - across, directions, columns)
-    return field.unflatten(0, (-1, 2)).sum(1)
+    # Where (i, j, layer) stands in the table is linear in (i, j, k): a neighbour is a stride away.
+    turned = (y - 0.5 * x, x - 0.5 * y, x + y)
+    where = torch.stack([axis * (2 / (3 * plane.period)) for axis in turned]).unsqueeze(1) + place
+    near = where.round()
+    i, j, k = near
+    gap = where.sub_(near)
+    strides = _LAYERS * plane.table[1] + 2, _LAYERS + 2, -1
+    index = (i * strides[0]).add_(j, alpha=strides[1]).sub_(k).sub_(lowest)
+    width, step = gap.abs(), [side.sign().mul_(n) for side, n in zip(gap, strides, strict=True)]
+    widest = torch.maximum(width[0], width[1])
+    across = torch.where(width[0] >= width[1], step[0], step[1])
+    across = torch.where(widest >= width[2], across, step[2])
+    widest = torch.maximum(widest, width[2])
+    left = _REACH - (gap[0].square() + gap[1].square() + gap[2].square())
+    field = _bumps(left, index, slopes, x, y)
+    left.add_(widest, alpha=2.0).sub_(1.0)
+    return field.add_(_bumps(left, index.add_(across), slopes, x, y)).unflatten(0, (-1, 2)).sum(1)
 
 
-def _plane(size: tuple[int, int], period: float, device: torch.device) -> Float64[Tensor, "3 h w"]:
-    """The pixels (x, y, 0) in the cubic grids: turned half round the diagonal (1, 1, 1), as the
-    skewed simplex lattice stands to its cubes, and moved to where no index is negative."""
-    y, x = (torch.arange(n, dtype=torch.float64, device=device) / period for n in size)
-    y = y.unsqueeze(1)
-    return torch.stack((2 * y + (x[-1] - x), 2 * x + (y[-1] - y), 2 * (x + y))) / 3
+def _bumps(left: Tensor, index: Tensor, slopes: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """(½ - r²)₊⁴ g·(p - v) with the vertex at each place of the table, the second being linear in
+    x and y. An index out of the table is of a vertex out of reach."""
+    place = index.clamp(0, slopes.shape[2] - 1).long()
+    rise, fall, rest = slopes.gather(2, place.expand(3, -1, -1))
+    weight = left.clamp(min=0.0).square_().square_()
+    return rest.addcmul_(rise, x).addcmul_(fall, y).mul_(weight)
 
 
-def _table(size: tuple[int, int], period: float) -> tuple[int, int, int]:
-    """How many vertices (i, j, layer) of a grid a plane may touch, wherever it is placed."""
-    down, right = ((length - 1) / period for length in size)
-    rows, columns = (math.ceil(span / 3) + 2 for span in (2 * down + right, 2 * right + down))
-    return rows, columns, _LAYERS
+def _slopes(
+    numbers: Float[Tensor, "grids vertex 2"], place: Tensor, lowest: Tensor, plane: _Plane
+) -> Float[Tensor, "3 grids vertex"]:
+    """(a, b, c) with g·(p - v) = a x + b y + c at the pixel (x, y), for every vertex of the table.
 
-
-def _bumps(vertex: Tensor, gap: Tensor, directions: Tensor, columns: int) -> Tensor:
-    """(½ - ‖gap‖²)₊⁴ g·gap with the gradient g of each vertex (3, grids, h, w). The plane is
-    2x + 2y - z = const, so the layer 2i + 2j - k has few values near it, and tells the vertices
-    over (i, j) apart even modulo `_LAYERS`."""
-    i, j, k = vertex.long()
-    index = ((i * columns + j) * _LAYERS + (2 * (i + j) - k) % _LAYERS).flatten(1)
-    slopes = directions.gather(2, index.expand(3, -1, -1)).reshape(gap.shape)
-    weight = (_REACH - gap.square().sum(0)).clamp(min=0.0).square().square()
-    return weight * (slopes * gap).sum(0)
-
-
-def _directions(numbers: Float64[Tensor, "grids n 2"]) -> Float64[Tensor, "3 grids n"]:
-    """Points uniform on the sphere (Archimedes): the height is uniform, and so is the angle."""
+    The g are uniform on the sphere (Archimedes): the height is uniform, and so is the angle.
+    """
     height, angle = 2.0 * numbers[..., 0] - 1.0, math.tau * numbers[..., 1]
-    ring = (1.0 - height**2).sqrt()
-    return torch.stack((height, ring * angle.cos(), ring * angle.sin()))
+    ring = (1.0 - height.square()).sqrt_()
+    g = height, ring * angle.cos(), ring * angle.sin()
+    sides = (*plane.table, _LAYERS)
+    axes = (torch.arange(n, dtype=ring.dtype, device=ring.device) for n in sides)
+    i, j, layer = (axis.flatten() for axis in torch.meshgrid(*axes, indexing="ij"))
+    k = 2.0 * (i + j) - layer - lowest
+    rest = g[0] * (place[0] - i) + g[1] * (place[1] - j) + g[2] * (place[2] - k)
+    both = 2.0 * (g[0] + g[1] + g[2])
+    return torch.stack(
+        (
+            (both - 3.0 * g[0]) / (3.0 * plane.period),
+            (both - 3.0 * g[1]) / (3.0 * plane.period),
+            rest,
+        )
+    )

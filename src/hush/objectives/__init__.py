@@ -5,6 +5,7 @@ from hush.objectives.base import Objective
 from hush.objectives.denoising import Denoising
 from hush.objectives.evidence_lower_bound import Bernoulli, EvidenceLowerBound, Normal
 from hush.objectives.high_order import HighOrder
+from hush.objectives.joint import Joint
 from hush.objectives.learned_bound import LearnedBound
 from hush.objectives.order_agnostic import OrderAgnostic, order_losses, random_order
 from hush.objectives.score_matching import SlicedScoreMatching
@@ -17,6 +18,7 @@ __all__ = [
     "EvidenceLowerBound",
     "HighOrder",
     "Hybrid",
+    "Joint",
     "LearnedBound",
     "Normal",
     "Objective",

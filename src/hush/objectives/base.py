@@ -12,7 +12,7 @@ from hush.objectives.times import TimeLaw, Uniform
 from hush.processes import Moment, Process
 from hush.rng import Streams
 from hush.schedules import Level
-from hush.tensors import drop
+from hush.tensors import Condition, drop
 
 Loss = Float[Tensor, " batch"]
 
@@ -34,7 +34,7 @@ class Objective:
         denoiser: Denoiser,
         x_0: Any,
         rng: Streams,
-        cond: Tensor | None = None,
+        cond: Condition | None = None,
         mask: Tensor | None = None,
     ) -> Loss:
         """The loss of each sample at a time and with noise from its own stream (three draws).
@@ -54,7 +54,7 @@ class Objective:
         x_0: Any,
         t: Moment,
         rng: Streams,
-        cond: Tensor | None = None,
+        cond: Condition | None = None,
         mask: Tensor | None = None,
     ) -> Loss:
         """The loss of each sample at the times t (batch,)."""

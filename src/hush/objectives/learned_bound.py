@@ -17,7 +17,7 @@ from hush.processes import GaussianProcess, Process
 from hush.rng import Streams
 from hush.schedules import Level
 from hush.schedules.learned import Learned
-from hush.tensors import per_sample
+from hush.tensors import Condition, per_sample
 
 State = Float[Tensor, " batch *event"]
 
@@ -49,7 +49,7 @@ class LearnedBound(Objective):
         x_0: State,
         t: Tensor,
         rng: Streams,
-        cond: Tensor | None = None,
+        cond: Condition | None = None,
         mask: Tensor | None = None,
     ) -> Loss:
         _check(denoiser.process, mask)
@@ -59,7 +59,7 @@ class LearnedBound(Objective):
         return diffusion + (prior + data) / x_0[0].numel()
 
     def _diffusion(
-        self, denoiser: Denoiser, x_0: State, t: Tensor, rng: Streams, cond: Tensor | None
+        self, denoiser: Denoiser, x_0: State, t: Tensor, rng: Streams, cond: Condition | None
     ) -> Loss:
         """½ γ' ‖ε - ε̂‖² per element, ε - ε̂ being (x̂_0 - x_0) α/σ."""
         first, last = denoiser.process.schedule.ends
@@ -81,7 +81,7 @@ class LearnedBound(Objective):
         return law.kl(process.prior(tuple(x_0.shape), x_0))
 
     def _reconstruction(
-        self, denoiser: Denoiser, x_0: State, rng: Streams, cond: Tensor | None
+        self, denoiser: Denoiser, x_0: State, rng: Streams, cond: Condition | None
     ) -> Loss:
         """-log p(x_0 | x_start), of the whole event."""
         process = denoiser.process

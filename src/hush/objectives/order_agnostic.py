@@ -15,6 +15,7 @@ from hush.processes import Moment, Process
 from hush.processes.places import drawn, mask_of
 from hush.rng import Streams
 from hush.schedules import Level, Schedule
+from hush.tensors import Condition
 
 Tokens = Int64[Tensor, "batch *event"]
 
@@ -42,7 +43,7 @@ class OrderAgnostic(Objective):
         x_0: Tokens,
         t: Moment,
         rng: Streams,
-        cond: Tensor | None = None,
+        cond: Condition | None = None,
         mask: Tensor | None = None,
     ) -> Loss:
         process = denoiser.process
@@ -68,7 +69,7 @@ class OrderAgnostic(Objective):
 
 @torch.no_grad()
 def order_losses(
-    denoiser: Denoiser, x_0: Tokens, order: Tokens, cond: Tensor | None = None
+    denoiser: Denoiser, x_0: Tokens, order: Tokens, cond: Condition | None = None
 ) -> Float[Tensor, "batch shown"]:
     """The mean of -log p(x_k | shown) over the tokens still hidden, when 0, 1, … D - 1 are shown:
     D evaluations of the network, nats per token. `order` is the place of each token in the order in

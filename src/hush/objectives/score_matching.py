@@ -19,7 +19,7 @@ from hush.objectives.weights import Simple, Weight
 from hush.processes import GaussianProcess, Moment
 from hush.rng import Streams
 from hush.schedules import Level, Schedule
-from hush.tensors import Number, expand
+from hush.tensors import Condition, Number, expand
 
 State = Float[Tensor, " batch *event"]
 
@@ -80,7 +80,7 @@ def look(
     x_t: State,
     level: Level,
     signs: State,
-    cond: Tensor | None = None,
+    cond: Condition | None = None,
     mask: Tensor | None = None,
 ) -> Look:
     """The belief at x_t, which must carry gradients, and its slope along `signs`."""
@@ -113,7 +113,7 @@ class Probed(Objective):
         x_0: State,
         t: Moment,
         rng: Streams,
-        cond: Tensor | None = None,
+        cond: Condition | None = None,
         mask: Tensor | None = None,
     ) -> Loss:
         process = denoiser.process

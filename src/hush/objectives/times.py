@@ -45,11 +45,15 @@ class Uniform(TimeLaw):
     """Every step of a chain alike (i ~ U{1 … T}); every time of (shortest, 1) alike elsewhere.
 
     `shortest` keeps away from t = 0, where there is no noise to see. Ho et al. 2020, algorithm 1.
+    With `between`, times of a chain lie between its steps, too, and only none before the first.
     """
 
     shortest: float = 1e-5
+    between: bool = False
 
     def quantile(self, schedule: Schedule, u: Times) -> Times:
+        if isinstance(schedule, Tabulated) and self.between:
+            return (1.0 + (schedule.steps - 1.0) * u) / schedule.steps
         if isinstance(schedule, Tabulated):
             return ((u * schedule.steps).floor() + 1.0).clamp(max=schedule.steps) / schedule.steps
         return self.shortest + (1.0 - self.shortest) * u

@@ -4,7 +4,7 @@ from hush.processes import kernels
 from hush.processes.base import Moment, Process
 from hush.processes.categorical import CategoricalProcess
 from hush.processes.gaussian import GaussianProcess
-from hush.processes.product import ProductProcess
+from hush.processes.product import ProductProcess, Still
 
 __all__ = [
     "CategoricalProcess",
@@ -12,5 +12,6 @@ __all__ = [
     "Moment",
     "Process",
     "ProductProcess",
+    "Still",
     "kernels",
 ]

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from hush.distributions import Distribution, Product
+from hush.distributions import Distribution, Gaussian, Product
+from hush.errors import UserError
 from hush.processes.base import Moment, Process
 from hush.processes.gaussian import GaussianProcess
 from hush.schedules import Level, Schedule
@@ -65,6 +66,41 @@ class ProductProcess(Process):
     def _each(self, law: Callable[[str, Process], Distribution]) -> Product:
         """The law of every part, by its name."""
         return Product({name: law(name, part) for name, part in self.parts.items()})
+
+
+@dataclass(frozen=True)
+class Still(Process):
+    """A part that is not noised at all, as a condition shown clean: all its laws are points, and it
+    adds nothing to a bound. It has no speed, so it is never the first part."""
+
+    def prior(self, shape: tuple[int, ...], like: Tensor) -> Gaussian:
+        """Raises `UserError`: what is never noised cannot be drawn."""
+        raise UserError(
+            "A part that stays still is known from the start and cannot be drawn: give it, or give "
+            "it a process that noises it."
+        )
+
+    def marginal(self, x_0: Tensor, t: Moment) -> Gaussian:
+        return Gaussian(x_0)
+
+    def transition(self, x_s: Tensor, s: Moment, t: Moment) -> Gaussian:
+        return Gaussian(x_s)
+
+    def reverse(
+        self, posterior: Gaussian, x_t: Tensor, s: Moment, t: Moment, eta: float = 1.0
+    ) -> Gaussian:
+        return Gaussian(x_t)
+
+    def certain(self, x_0: Tensor) -> Gaussian:
+        return Gaussian(x_0)
+
+    def seen(self, x_t: Tensor, t: Moment) -> Gaussian:
+        return Gaussian(x_t)
+
+    def rate(
+        self, x_0: Tensor, posterior: Gaussian, x_t: Tensor, t: Moment
+    ) -> Float[Tensor, " batch"]:
+        return x_0.new_zeros(len(x_0))
 
 
 def _time(t: Moment) -> Number:

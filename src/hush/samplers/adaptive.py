@@ -11,7 +11,7 @@ from hush.denoisers import Denoiser
 from hush.errors import UserError
 from hush.samplers.base import Sampler, State
 from hush.schedules import Level
-from hush.tensors import expand
+from hush.tensors import Condition, expand
 
 Each = Float64[Tensor, " batch"]
 _LANDING = 1 / 8  # how much nearer to the data each attempt to land on them begins
@@ -31,7 +31,7 @@ class _Flow:
     sample has a τ of its own."""
 
     denoiser: Denoiser
-    cond: Tensor | None
+    cond: Condition | None
 
     def slope(self, y: Tensor, tau: Each) -> Tensor:
         schedule = self.denoiser.process.schedule
@@ -109,7 +109,9 @@ class Adaptive(Sampler):
                 f"rtol={self.rtol}, atol={self.atol}, attempts={self.attempts}."
             )
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         flow, walkers = _Flow(denoiser, cond), self._start(state)
         walkers = replace(walkers, slope=flow.slope(walkers.y, walkers.tau))
         end = torch.full_like(walkers.tau, _tau(s))

@@ -15,7 +15,7 @@ from hush.rng import Streams
 from hush.samplers.base import Sampler, State
 from hush.samplers.stochastic import rates_of, score_of
 from hush.schedules import Level
-from hush.tensors import expand, per_sample, times, total
+from hush.tensors import Condition, expand, per_sample, times, total
 
 _LOUD = 100.0  # σ/α above which beliefs hardly change
 _QUIET = 0.002  # and below which there is nothing left to draw
@@ -99,7 +99,9 @@ class AdaptiveSDE(Sampler):
                 f"{self.absolute} and {self.relative}."
             )
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         x, t, memory, process = state.x, state.t, state.memory, denoiser.process
         if t.log_ratio > math.log(_LOUD):
             first = s if s.log_ratio > math.log(_LOUD) else process.schedule.at_ratio(_LOUD)
@@ -116,7 +118,7 @@ class AdaptiveSDE(Sampler):
         return state.moved(x, s, memory)
 
     def _walked(
-        self, denoiser: Denoiser, all_: Walkers, motion: Brownian, s: Level, cond: Tensor | None
+        self, denoiser: Denoiser, all_: Walkers, motion: Brownian, s: Level, cond: Condition | None
     ) -> Walkers:
         """All of them at s."""
         all_ = Walkers(*(values.clone() for values in all_))
@@ -137,7 +139,7 @@ class AdaptiveSDE(Sampler):
         )
 
     def _attempt(
-        self, denoiser: Denoiser, here: Walkers, motion: Brownian, s: Level, cond: Tensor | None
+        self, denoiser: Denoiser, here: Walkers, motion: Brownian, s: Level, cond: Condition | None
     ) -> Walkers:
         """The walkers after one attempt: moved if it was good, and with another width."""
         x, time, schedule = here.x, here.time, denoiser.process.schedule

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
 from hush.denoisers import Denoiser
 from hush.samplers.base import Sampler, State
 from hush.schedules import Level
+from hush.tensors import Condition
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,9 @@ class Ancestral(Sampler):
         "Song, Meng, Ermon 2021, Denoising diffusion implicit models"
     )
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         posterior = denoiser(state.x, state.t, cond)
         law = denoiser.process.reverse(posterior, state.x, s, state.t, self.eta)
         if self.settle and s.sigma == 0.0:

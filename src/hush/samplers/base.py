@@ -15,6 +15,7 @@ from hush.denoisers import Denoiser
 from hush.errors import UserError
 from hush.rng import Streams
 from hush.schedules import Level
+from hush.tensors import Condition
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ class Sampler(ABC):
         return self.order
 
     @abstractmethod
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         """From state.t to the cleaner level s."""
 
 
@@ -63,7 +66,7 @@ def walk(
     x: Tensor | dict[str, Tensor] | State,
     levels: Sequence[Level],
     rng: Streams,
-    cond: Tensor | None = None,
+    cond: Condition | None = None,
 ) -> Iterator[State]:
     """The states of a sampler along the levels, the first one included. Progress, recording and
     stopping early belong to the caller.

@@ -14,6 +14,7 @@ from hush.samplers.base import Sampler, State
 from hush.samplers.paths import Path
 from hush.samplers.solvers import Heun
 from hush.schedules import Level
+from hush.tensors import Condition
 
 _MOST = math.sqrt(2.0) - 1.0  # a step up adds at most as much noise as there is
 
@@ -67,7 +68,9 @@ class Churn(Sampler):
         """The inner sampler's."""
         return self.sampler.order
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         path, motion, taken, inner = state.memory or self._start(denoiser.process, state)
         steps, taken = max(state.steps, 1), taken + 1
         after = (taken / steps) ** 0.5 * path(math.log(taken / steps))

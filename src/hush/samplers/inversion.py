@@ -19,7 +19,7 @@ from hush.samplers.base import Sampler, State
 from hush.samplers.bases import Basis, Velocity
 from hush.samplers.multistep import Multistep
 from hush.schedules import Level
-from hush.tensors import times, total
+from hush.tensors import Condition, times, total
 
 
 class Stretch(NamedTuple):
@@ -70,7 +70,9 @@ class Reversible(Sampler):
         if not 0.0 <= self.damping < math.inf:
             raise UserError(f"The damping must not be negative, got {self.damping}.")
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         x, t, known = state.x, state.t, state.memory
         if not known:
             mean = self._middle(denoiser, state, s, cond)
@@ -82,7 +84,9 @@ class Reversible(Sampler):
             mean = total((*times(1.0 + share, slope), (-share, known.mean)))
         return state.moved(self.basis.advance(x, t, s, mean), s, Stretch(t, mean))
 
-    def rise(self, denoiser: Denoiser, state: State, t: Level, cond: Tensor | None = None) -> State:
+    def rise(
+        self, denoiser: Denoiser, state: State, t: Level, cond: Condition | None = None
+    ) -> State:
         """The step from t to state.t, undone: the state at the noisier level t."""
         x, s, known = state.x, state.t, state.memory
         if not known:
@@ -99,7 +103,7 @@ class Reversible(Sampler):
         u, tau = self.basis.variable, Velocity().variable
         return (u(s) - u(t)) / (u(t) - u(p)) * math.exp(self.damping * (tau(s) - tau(t)))
 
-    def _middle(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None) -> Tensor:
+    def _middle(self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None) -> Tensor:
         """The slope half way to s."""
         x, t, basis = state.x, state.t, self.basis
         slope = basis.slope(denoiser(x, t, cond), x, t)
@@ -108,7 +112,9 @@ class Reversible(Sampler):
         x = basis.advance(x, t, middle, slope)
         return total(basis.slope(denoiser(x, middle, cond), x, middle))
 
-    def _opening(self, denoiser: Denoiser, state: State, t: Level, cond: Tensor | None) -> Tensor:
+    def _opening(
+        self, denoiser: Denoiser, state: State, t: Level, cond: Condition | None
+    ) -> Tensor:
         """The mean slope up to t where an inversion begins."""
         x, s, basis = state.x, state.t, self.basis
         if s.sigma > 0.0:
@@ -123,7 +129,7 @@ def invert(
     x_0: Tensor,
     levels: Sequence[Level],
     rng: Streams,
-    cond: Tensor | None = None,
+    cond: Condition | None = None,
 ) -> Iterator[State]:
     """The states from data up to the noise that a walk of `sampler` along `levels` would take to
     them, the data first. `levels` fall, as for `walk`; what a state remembers belongs to them.
@@ -159,7 +165,7 @@ def invert(
         yield state
 
 
-def _ddim(denoiser: Denoiser, state: State, t: Level, cond: Tensor | None) -> State:
+def _ddim(denoiser: Denoiser, state: State, t: Level, cond: Condition | None) -> State:
     """DDIM's step, upward."""
     x, s, basis = state.x, state.t, Velocity()
     if s.sigma == 0.0:
@@ -168,7 +174,7 @@ def _ddim(denoiser: Denoiser, state: State, t: Level, cond: Tensor | None) -> St
     return _risen(state, basis.advance(x, s, t, slope), t)
 
 
-def _first(denoiser: Denoiser, x_0: Tensor, t: Level, cond: Tensor | None) -> Tensor:
+def _first(denoiser: Denoiser, x_0: Tensor, t: Level, cond: Condition | None) -> Tensor:
     """The state at the first noisy level, from the data alone: α x_0 + ½ σ ε̂(α x_0)."""
     x = t.alpha * x_0
     return x + 0.5 * (x - t.alpha * denoiser(x, t, cond).mean)

@@ -11,7 +11,7 @@ from hush.errors import UserError
 from hush.samplers.base import Sampler, State
 from hush.samplers.stochastic import GROWTH, ReverseDiffusion, score_of
 from hush.schedules import Level
-from hush.tensors import Terms, per_sample, times, total
+from hush.tensors import Condition, Terms, per_sample, times, total
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class AnnealedLangevin(Sampler):
                 "the paper's is 0.2."
             )
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         x, t, rng = state.x, state.t, state.rng
         if s.sigma == 0.0:
             return state.moved(denoiser(x, t, cond).mean, s)
@@ -91,7 +93,9 @@ class PredictorCorrector(Sampler):
         """The inner sampler's."""
         return self.sampler.order
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         after = self.sampler.step(denoiser, state, s, cond)
         if s.sigma == 0.0:
             return after

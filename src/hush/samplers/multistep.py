@@ -14,7 +14,7 @@ from hush.samplers.interpolation import Along, Rule, mean_shares
 from hush.samplers.paths import Drift
 from hush.samplers.solvers import RungeKutta
 from hush.schedules import Level
-from hush.tensors import Terms, total, weighted
+from hush.tensors import Condition, Terms, total, weighted
 
 
 class Past(NamedTuple):
@@ -92,7 +92,9 @@ class Multistep(Sampler):
         most = 2 if self.along == "time" else 5 if self.start == "runge_kutta" else 3
         return min(self.order, most)
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         past, drift, kick, end = state.memory or self._begun(denoiser, state)
         x, t = state.x, state.t
         here = self._asked(denoiser, x, t, cond)
@@ -119,7 +121,7 @@ class Multistep(Sampler):
         """How many evaluations are remembered."""
         return max(self.order, self.corrector - 1)
 
-    def _asked(self, denoiser: Denoiser, x: Tensor, t: Level, cond: Tensor | None) -> Past:
+    def _asked(self, denoiser: Denoiser, x: Tensor, t: Level, cond: Condition | None) -> Past:
         """An evaluation; the slope is added up if it will count more than once."""
         slope = self.basis.slope(denoiser(x, t, cond), x, t)
         return Past(t, x, ((1.0, total(slope)),) if self._kept > 1 else slope)

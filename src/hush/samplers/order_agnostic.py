@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from hush.denoisers import Denoiser
 from hush.errors import UserError
@@ -15,6 +14,7 @@ from hush.processes.places import drawn, mask_of
 from hush.samplers.base import Sampler, State
 from hush.samplers.grids import Given
 from hush.schedules import Level
+from hush.tensors import Condition
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ class OrderAgnostic(Sampler):
         "diffusion models"
     )
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         mask = mask_of(denoiser.process)
         belief = denoiser(state.x, state.t, cond)
         hidden = state.x == mask

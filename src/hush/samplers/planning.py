@@ -17,6 +17,7 @@ from hush.samplers.grids import Focused, Given, Grid, Karras, LogSNR, Uniform
 from hush.samplers.multistep import Multistep
 from hush.samplers.search import FINE, Teacher, searched
 from hush.schedules import Schedule
+from hush.tensors import Condition
 
 SAMPLERS: tuple[Sampler, ...] = (
     Multistep(2, corrector=2),
@@ -55,7 +56,7 @@ def plan(
     denoiser: Denoiser,
     x: Tensor,
     evaluations: int,
-    cond: Tensor | None = None,
+    cond: Condition | None = None,
     samplers: Sequence[Sampler] = SAMPLERS,
     grids: Sequence[Grid] = GRIDS,
     rounds: int = 3,
@@ -90,7 +91,7 @@ class Trial:
 
     denoiser: Denoiser
     x: Tensor
-    cond: Tensor | None
+    cond: Condition | None
     fine: int
 
     @cached_property

@@ -3,15 +3,13 @@
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from torch import Tensor
-
 from hush.denoisers import Denoiser
 from hush.samplers.ancestral import Ancestral
 from hush.samplers.base import Sampler
 from hush.samplers.base import State as Standing
 from hush.samplers.grids import Grid, Times, Uniform
 from hush.schedules import Level, Schedule
-from hush.tensors import State, select, spread
+from hush.tensors import Condition, State, select, spread
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class RePaint(Sampler):
         return self.sampler.order
 
     def step(
-        self, denoiser: Denoiser, state: Standing, s: Level, cond: Tensor | None = None
+        self, denoiser: Denoiser, state: Standing, s: Level, cond: Condition | None = None
     ) -> Standing:
         after = self.sampler.step(denoiser, state, s, cond)
         if self.known is None or self.mask is None:

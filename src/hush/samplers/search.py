@@ -14,7 +14,7 @@ from hush.samplers.bases import Velocity
 from hush.samplers.grids import Focused, Given
 from hush.samplers.multistep import Multistep
 from hush.schedules import Level
-from hush.tensors import total
+from hush.tensors import Condition, total
 
 _BASIS = Velocity()
 FINE = Multistep(4, _BASIS, corrector=4, start="lower")  # the most exact at one evaluation a step
@@ -31,7 +31,9 @@ class Teacher:
     end: Tensor
 
     @classmethod
-    def of(cls, denoiser: Denoiser, x: Tensor, steps: int, cond: Tensor | None = None) -> "Teacher":
+    def of(
+        cls, denoiser: Denoiser, x: Tensor, steps: int, cond: Condition | None = None
+    ) -> "Teacher":
         """From x, states at t = 1, in so many evaluations."""
         levels = Focused(steps)(denoiser.process.schedule)
         states = list(walk(FINE, denoiser, x, levels, Streams.of(0, len(x)), cond))

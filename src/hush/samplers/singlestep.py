@@ -12,7 +12,7 @@ from hush.samplers.bases import Basis, Velocity
 from hush.samplers.interpolation import Along, Rule, mean_shares
 from hush.samplers.multistep import Past
 from hush.schedules import Level
-from hush.tensors import total, weighted
+from hush.tensors import Condition, total, weighted
 
 
 class Block(NamedTuple):
@@ -69,7 +69,9 @@ class SingleStep(Sampler):
                 "or the sampler Multistep."
             )
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         size, past = state.memory or Block(self._size(state.left))
         slope = total(self.basis.slope(denoiser(state.x, state.t, cond), state.x, state.t))
         past = (*past, Past(state.t, state.x, ((1.0, slope),)))

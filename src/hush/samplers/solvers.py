@@ -14,7 +14,7 @@ from hush.samplers.bases import Basis, Velocity
 from hush.samplers.interpolation import Along, level_between
 from hush.samplers.paths import Drift
 from hush.schedules import Level
-from hush.tensors import Terms, times, weighted
+from hush.tensors import Condition, Terms, times, weighted
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class Heun(Sampler):
         if self.basis.tau:
             raise UserError(f"Heun adds no noise, and {self.basis} wants it: use RungeKutta(2).")
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         x, t, basis = state.x, state.t, self.basis
         slope = basis.slope(denoiser(x, t, cond), x, t)
         euler = basis.advance(x, t, s, slope)
@@ -87,7 +89,9 @@ class RungeKutta(Sampler):
         """With evaluations even in anything but the variable, 2 at most."""
         return self.order if self.along == "variable" else min(self.order, 2)
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         x, t, basis = state.x, state.t, self.basis
         drift = state.memory or None
         if basis.tau and drift is None:
@@ -103,7 +107,7 @@ class RungeKutta(Sampler):
         t: Level,
         s: Level,
         slope: Terms,
-        cond: Tensor | None = None,
+        cond: Condition | None = None,
         drift: Drift | None = None,
     ) -> Tensor:
         """The state at s, from x at t and the slope there."""

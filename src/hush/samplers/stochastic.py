@@ -11,7 +11,7 @@ from hush.distributions import Gaussian
 from hush.errors import UserError
 from hush.samplers.base import Sampler, State
 from hush.schedules import Level, Schedule
-from hush.tensors import Number, Terms, times
+from hush.tensors import Condition, Number, Terms, times
 
 # Of the signal over a step: beyond it Euler's line, 1 - log growth, turns the noise round.
 GROWTH = math.e
@@ -51,7 +51,9 @@ class EulerMaruyama(Sampler):
         if self.tau < 0.0:
             raise UserError(f"tau, the share of noise, must not be negative, got {self.tau}.")
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         x, t, process = state.x, state.t, denoiser.process
         belief = denoiser(x, t, cond)
         if s.sigma == 0.0:
@@ -81,7 +83,9 @@ class ReverseDiffusion(Sampler):
         "equations, section 4.1 and appendix E"
     )
 
-    def step(self, denoiser: Denoiser, state: State, s: Level, cond: Tensor | None = None) -> State:
+    def step(
+        self, denoiser: Denoiser, state: State, s: Level, cond: Condition | None = None
+    ) -> State:
         x, t, process = state.x, state.t, denoiser.process
         belief = denoiser(x, t, cond)
         if s.sigma == 0.0:

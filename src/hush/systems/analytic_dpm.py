@@ -86,12 +86,12 @@ def retold(
     device = next(system.denoiser.parameters()).device
     spread = range(0, len(source), -(-len(source) // count))
     record = {key: value.to(device) for key, value in source.read(spread).items()}
-    data, cond, _ = system.task.example(record)
-    rng = Streams.of(derive(seed, "retold"), len(data), device=device)
+    rng = Streams.of(derive(seed, "retold"), len(spread), device=device)
+    data, cond, _ = system.task.example(record, rng.branch("task"))
     grid = Chain(min(levels, schedule.steps))(schedule)
     denoiser = system.denoiser.eval()
     walked = system.threshold(denoiser) if system.threshold else denoiser  # as it is sampled from
-    found = analytic(walked, system.codec.encode(data), grid, rng, cond, by)
+    found = analytic(walked, system.codec.encode(data, cond), grid, rng, cond, by)
     made = analytic_dpm(
         tuple(system.task.shape),
         tuple(system.task.classes),

@@ -54,6 +54,15 @@ TABLE = {
     "rectified_flow": Row(
         "pictures", "generate", "a straight line from noise to data", "Liu et al. 2023"
     ),
+    "sr3": Row("pictures", "upscale", "a larger picture, drawn", "Saharia et al. 2021"),
+    "srdiff": Row("pictures", "upscale", "what a small picture does not show", "Li et al. 2022"),
+    "anoddpm": Row(
+        "pictures", "detect", "noise that hides what is large, for anomalies", "Wyatt et al. 2022"
+    ),
+    "cmde": Row("pictures", "upscale", "both noised, at two speeds", "Batzolis et al. 2021"),
+    "palette": Row(
+        "pictures", "restore", "colours, holes, edges, JPEG by one model", "Saharia et al. 2022"
+    ),
 }
 
 

@@ -7,21 +7,21 @@ import torch
 from torch import Tensor
 
 from hush.errors import UserError, nearest
+from hush.rng import Streams
+from hush.tasks.base import Example, Task
 
 Choice = int | str | Sequence[int | str] | Tensor
 
 
 @dataclass(frozen=True)
-class Generate:
+class Generate(Task):
     """Records of a field named `field`, and of a "label" if the model has `classes`."""
 
-    shape: tuple[int, ...]
-    classes: tuple[str, ...] = ()
     field: str = "image"
 
-    def example(self, record: dict[str, Tensor]) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """(data, condition, mask) for training: the label is the condition, everything counts."""
-        return record[self.field], record["label"] if self.classes else None, None
+    def example(self, record: dict[str, Tensor], rng: Streams) -> Example:
+        """The label is the condition, everything counts."""
+        return Example(record[self.field], record["label"] if self.classes else None)
 
     def request(self, count: int, cond: Choice | None) -> tuple[tuple[int, ...], Tensor | None]:
         """(shape, condition) for `count` samples of the asked class or classes, in turn.

@@ -12,6 +12,7 @@ from hush.guidance import Guidance
 from hush.processes import GaussianProcess, Moment
 from hush.rng import Streams
 from hush.schedules import EDM, Rectified, Schedule, VariancePreserving
+from hush.tensors import Condition
 from hush.testing.claims import agree, require
 from hush.testing.mixtures import GaussianMixture, MixtureDenoiser
 from hush.testing.schedules import check_frozen
@@ -38,7 +39,7 @@ class _Weighted(Denoiser):
         self.exact = MixtureDenoiser(self.process, GUIDED, spread)
         self.weight = nn.Parameter(torch.ones((), dtype=torch.float64))
 
-    def forward(self, x_t: Tensor, t: Moment, cond: Tensor | None = None) -> Gaussian:
+    def forward(self, x_t: Tensor, t: Moment, cond: Condition | None = None) -> Gaussian:
         belief = self.exact(x_t, t, cond)
         return replace(belief, mean=self.weight.to(x_t) * belief.mean)
 
@@ -100,7 +101,7 @@ def _states(denoiser: Denoiser, time: float) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def _ask(
-    denoiser: Denoiser, x: Tensor, t: Moment, cond: Tensor | None = None
+    denoiser: Denoiser, x: Tensor, t: Moment, cond: Condition | None = None
 ) -> tuple[Tensor, Tensor]:
     """The mean and the variance of a belief, the latter one number per element."""
     belief = denoiser(x, t, cond)
@@ -109,7 +110,7 @@ def _ask(
 
 
 def _check_belief(
-    guided: Denoiser, denoiser: Denoiser, x: Tensor, time: float, cond: Tensor | None, name: str
+    guided: Denoiser, denoiser: Denoiser, x: Tensor, time: float, cond: Condition | None, name: str
 ) -> None:
     given = x.clone()
     once, again = _ask(guided, x, time, cond), _ask(guided, x, time, cond)

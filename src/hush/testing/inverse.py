@@ -13,6 +13,7 @@ from hush.guidance.operators import Linear
 from hush.processes import GaussianProcess, Moment
 from hush.rng import Streams
 from hush.schedules import Level
+from hush.tensors import Condition
 from hush.testing.claims import agree
 from hush.testing.schedules import check_frozen
 
@@ -83,7 +84,7 @@ class FullGaussianDenoiser(Denoiser):
         super().__init__()
         self.process, self.data, self.spread = process, data, spread
 
-    def forward(self, x_t: Tensor, t: Moment, cond: Tensor | None = None) -> Gaussian:
+    def forward(self, x_t: Tensor, t: Moment, cond: Condition | None = None) -> Gaussian:
         belief = self.data.posterior(x_t, self.process.schedule.level(t))
         return belief if self.spread else Gaussian(belief.mean)
 

@@ -15,6 +15,7 @@ from hush.distributions import Gaussian
 from hush.processes import GaussianProcess, Moment
 from hush.rng import Streams
 from hush.schedules import Level
+from hush.tensors import Condition
 
 Means = Float64[Tensor, "k *event"]
 Events = Float64[Tensor, "batch *event"]
@@ -137,7 +138,7 @@ class MixtureDenoiser(Denoiser):
         super().__init__()
         self.process, self.mixture, self.spread = process, mixture, spread
 
-    def forward(self, x_t: Tensor, t: Moment, cond: Tensor | None = None) -> Gaussian:
+    def forward(self, x_t: Tensor, t: Moment, cond: Condition | None = None) -> Gaussian:
         belief = self.mixture.posterior(x_t, self.process.schedule.level(t), cond)
         return belief if self.spread else Gaussian(belief.mean)
 

@@ -16,6 +16,7 @@ from hush.rng import Streams
 from hush.samplers import Sampler, walk
 from hush.samplers.grids import Grid
 from hush.schedules import Level, Schedule, Tabulated
+from hush.tensors import Condition
 from hush.testing.mixtures import CLEAN
 from hush.testing.samplers import even_levels
 
@@ -69,7 +70,7 @@ class Asking(Denoiser):
         super().__init__()
         self.process, self.belief = GaussianProcess(schedule), belief
 
-    def forward(self, x_t: Tensor, t: Moment, cond: Tensor | None = None) -> Gaussian:
+    def forward(self, x_t: Tensor, t: Moment, cond: Condition | None = None) -> Gaussian:
         return Gaussian(self.belief(x_t, self.process.schedule.level(t)))
 
 

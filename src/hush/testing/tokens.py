@@ -10,6 +10,7 @@ from hush.denoisers import Denoiser
 from hush.distributions import Categorical
 from hush.processes import CategoricalProcess, Moment
 from hush.rng import Streams
+from hush.tensors import Condition
 
 Tokens = Int64[Tensor, "batch token"]
 
@@ -62,7 +63,7 @@ class TableDenoiser(Denoiser):
         super().__init__()
         self.process, self.table = process, table
 
-    def forward(self, x_t: Tokens, t: Moment, cond: Tensor | None = None) -> Categorical:
+    def forward(self, x_t: Tokens, t: Moment, cond: Condition | None = None) -> Categorical:
         level, table = self.process.schedule.level(t), self.table
         likely = self.process.evidence(x_t, level)[..., : table.tokens]
         joint = table.p.expand(len(x_t), *table.p.shape)

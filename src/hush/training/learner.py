@@ -27,8 +27,8 @@ class Learner(nn.Module):
         self._task, self._objective = system.task, system.objective
 
     def forward(self, record: dict[str, Tensor], rng: Streams) -> Loss:
-        data, cond, mask = self._task.example(record)
-        return self._objective(self.denoiser, self.codec.encode(data), rng, cond, mask)
+        data, cond, mask = self._task.example(record, rng.branch("task"))
+        return self._objective(self.denoiser, self.codec.encode(data, cond), rng, cond, mask)
 
 
 def spread(module: nn.Module, world: World, shard: bool) -> nn.Module:

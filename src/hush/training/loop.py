@@ -11,10 +11,13 @@ from typing import Any
 from torch import Tensor
 
 from hush.data import Source, batches, split
+from hush.data.shelf import cache_folder
 from hush.errors import Elsewhere, UserError
-from hush.networks import lowered, recomputed
-from hush.networks.energy import Gradient
+from hush.networks import compiled, lowered, recomputed
+from hush.rng import Streams, derive
 from hush.system import Recipe, System
+from hush.training.checks import check
+from hush.training.gain import gain
 from hush.training.guard import LOOK, PATIENCE
 from hush.training.progress import Line, stoppable
 from hush.training.reports import Reports
@@ -48,7 +51,7 @@ def train(
     about = {"name": source.name, "classes": source.classes, "levels": source.levels}
     record = {"name": system.name, "arguments": system.arguments, "data": about, "recipe": recipe}
     with joined() as world, ExitStack() as held:
-        _check(system, source, recipe, world)
+        check(system, source, recipe, world)
 
         def claim() -> None:
             held.enter_context(run.held())
@@ -79,24 +82,6 @@ def _learnt(
     return system
 
 
-def _check(system: System, source: Source, recipe: Recipe, world: World) -> None:
-    if tuple(source.shape) != tuple(system.task.shape):
-        raise UserError(
-            f"{source.name} has events of shape {tuple(source.shape)}, the model expects "
-            f"{tuple(system.task.shape)}: make the system with shape={tuple(source.shape)}."
-        )
-    if recipe.batch % (world.size * recipe.accumulate):
-        raise UserError(
-            f"A batch of {recipe.batch} cannot be shared by {world.size} processes in "
-            f"{recipe.accumulate} equal parts each: choose --batch so that it can."
-        )
-    if recipe.shard and any(isinstance(part, Gradient) for part in system.denoiser.modules()):
-        raise UserError(
-            f"{system.name} takes gradients inside its network, which --shard cannot do: leave it "
-            "out, so that every process keeps the whole model."
-        )
-
-
 class Loop:
     """Takes a trainer from where its run stands to the recipe's last step.
 
@@ -121,6 +106,7 @@ class Loop:
             closing(self.reports),
             closing(self),
             lowered(network, precision, self.world.device),
+            compiled(network, self.recipe.compile, cache_folder("compiled")),
             recomputed(network, self.recipe.recompute),
         ):
             self._begin()
@@ -132,6 +118,7 @@ class Loop:
 
     def _walk(self, stopped: Callable[[], bool]) -> None:
         self._set_out()
+        weigh = self.recipe.compile
         while True:
             if self.trainer.step % LOOK == 0 and int(self.trainer.guard.in_a_row) >= PATIENCE:
                 self._go_back()
@@ -143,6 +130,10 @@ class Loop:
                 return self._leave(word, error)
             if self.trainer.step >= self.recipe.steps:
                 return None
+            if weigh:
+                left = self.recipe.steps - self.trainer.step
+                self.reports.line.tell(gain(self.trainer, record).told(left))
+                weigh = False
             self.reports.learns(record["index"])
             self.trainer.learn(record)
             self.reports.line.advance()
@@ -163,7 +154,8 @@ class Loop:
         task, chosen = self.trainer.system.task, range(len(self.data))
         chosen = chosen[:: -(-len(chosen) // MEASURED)]
         parts = (chosen[start : start + 256] for start in range(0, len(chosen), 256))
-        data = (task.example(self.data.read(part))[0] for part in parts)
+        whom = Streams.of(derive(self.recipe.seed, "measuring"), 256)
+        data = (task.example(self.data.read(part), whom[: len(part)]).data for part in parts)
         self.trainer.codec.fit(data, self.source.levels)
 
     def _stand_at(self, step: int) -> None:

@@ -6,11 +6,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hush.data import Source, grid, save
+from hush.data import Source, grid, save, strip
 from hush.evaluation.held_out import Losses, held_out_each
 from hush.evaluation.yardstick import verdict, yardsticks
 from hush.processes import GaussianProcess
+from hush.rng import Streams, derive
 from hush.samplers import Multistep
+from hush.tensors import Condition
 from hush.training.journal import Journal
 from hush.training.progress import Line, Pace
 from hush.training.run import Run
@@ -83,7 +85,7 @@ class Reports:
             return False
         path = self.run.path / "samples" / f"step-{step:09d}.png"
         if self.world.main:
-            save(grid(drawn), path, overwrite=True)
+            save(drawn, path, overwrite=True)
         named = {f"held_out/{time}": loss for time, loss in losses.items()}
         self.journal.report(step, {"held_out/mean": mean, **named})
         self.line.tell(f"step {step}: held-out loss {mean:.4f}, samples in {path}")
@@ -100,17 +102,34 @@ class Reports:
             self._warned = told
 
     def _drawn(self, stopped: Callable[[], bool]) -> Tensor | None:
-        """Some samples in data units, each process having drawn a share; None once `stopped()`."""
-        numbers = isinstance(self.system.denoiser.process, GaussianProcess)
-        sampler = Multistep() if numbers else self.system.sampler
-        steps = min(self.system.grid.steps, 20 if numbers else 50)
-        turn, seed = self.world.turn(DRAWN), self.recipe.seed
-        states = self.system.walk(len(turn), None, sampler, steps, seed, start=turn.start)
-        for state in states:
+        """A picture of some samples, each process having drawn a share; None once `stopped()`. Of
+        a model that wants something given, held-out records are: rows of what was given, what was
+        drawn and what is true."""
+        system = self.system
+        data, cond = self._asked() if system.task.asks else (None, None)
+        count = DRAWN if data is None else len(data)
+        numbers = isinstance(system.denoiser.process, GaussianProcess)
+        sampler = Multistep() if numbers else system.sampler
+        steps = min(system.grid.steps, 20 if numbers else 50)
+        turn, seed = self.world.turn(count), self.recipe.seed
+        for state in system.walk(len(turn), cond, sampler, steps, seed, start=turn.start):
             if self.world.most(stopped()):
                 return None
             drawn = state.x
-        return self.world.rows(self.system.codec.decode(drawn))[:DRAWN].cpu()
+        _, mine = system.request(len(turn), cond, turn.start)
+        answers = self.world.rows(system.codec.decode(drawn, mine))[:count].cpu()
+        if data is None:
+            return grid(answers)
+        return strip([system.task.shown(cond).cpu(), answers, data.cpu()])
+
+    def _asked(self) -> tuple[Tensor, Condition | None]:
+        """Some held-out data, and what is given of them."""
+        count, device = min(len(self.held_out), DRAWN // 3), self.world.device
+        record = self.held_out.read(range(count))
+        whose = Streams.of(derive(self.recipe.seed, "asked"), count, device=device)
+        record = {key: value.to(device) for key, value in record.items()}
+        data, cond, _ = self.system.task.example(record, whose)
+        return data, cond
 
     def began(self) -> None:
         """Say what is about to be learnt."""

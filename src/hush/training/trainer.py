@@ -1,6 +1,8 @@
 """A model as it learns: what a step does, and all that a checkpoint must hold of it."""
 
 import copy
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -43,6 +45,7 @@ class Trainer:
         self.ema = EMA(trailing, self.denoiser, recipe.ema)
         self.adam = optimiser(self.denoiser, recipe)
         self.guard = Guard(recipe.precision == "fp16").to(world.device)
+        self.masks = derive(recipe.seed, "dropout")
         self.step = self.seen = 0
         self.losses: list[Tensor] = []  # of the steps since the last report
         self.lowered = 1.0  # what the guard has the learning rate multiplied with
@@ -54,23 +57,39 @@ class Trainer:
 
     def learn(self, record: dict[str, Tensor]) -> None:
         """One optimiser step, from this process's share of a batch."""
+        total = torch.zeros((), device=self.world.device)
+        for number, (part, rng, start) in enumerate(self._parts(record), 1):
+            last = number == self.recipe.accumulate
+            with joining(self.learner, last), positioned(self.denoiser, self.masks, start):
+                loss = self.learner(part, rng).mean() / self.recipe.accumulate
+                (loss * self.guard.scale).backward()
+            total += loss.detach()
+        self._settle(self.world.summed(total) / self.world.size)
+
+    def rehearse(self, record: dict[str, Tensor]) -> None:
+        """Compute the gradients of the next step's first part and forget them: of this process
+        alone, and nothing that `tensors` gives changes."""
+        part, rng, start = next(self._parts(record))
+        objective = copy.deepcopy(self.system.objective)  # it may note what it sees
+        learner = Learner(replace(self.system, objective=objective), self.denoiser, self.codec)
+        trained = [p for p in self.denoiser.parameters() if p.requires_grad]
+        with positioned(self.denoiser, self.masks, start):
+            loss = learner(part, rng).mean() / self.recipe.accumulate
+            torch.autograd.grad(loss * self.guard.scale, trained, allow_unused=True)
+
+    def _parts(self, record: dict[str, Tensor]) -> Iterator[tuple[dict[str, Tensor], Streams, int]]:
+        """What this process's share of a batch is computed in, one after the other: records, their
+        streams, and the position of the first in the run."""
         recipe, world, device = self.recipe, self.world, self.world.device
         share = recipe.batch // world.size
         size, first = share // recipe.accumulate, self.seen + world.rank * share
         record = {key: value.to(device, non_blocking=True) for key, value in record.items()}
         rng = Streams.of(derive(recipe.seed, "training"), share, first, device)
-        masks = derive(recipe.seed, "dropout")
         if not self.denoiser.training:  # or it visits every module of a network in vain
             self.denoiser.train()
-        total = torch.zeros((), device=device)
         for start in range(0, share, size):
-            part, last = slice(start, start + size), start + size == share
-            with joining(self.learner, last), positioned(self.denoiser, masks, first + start):
-                loss = self.learner({key: all_[part] for key, all_ in record.items()}, rng[part])
-                loss = loss.mean() / recipe.accumulate
-                (loss * self.guard.scale).backward()
-            total += loss.detach()
-        self._settle(world.summed(total) / world.size)
+            part = slice(start, start + size)
+            yield {key: all_[part] for key, all_ in record.items()}, rng[part], first + start
 
     def _settle(self, loss: Tensor) -> None:
         """Take the step whose gradients are there, unless it would spoil the weights."""

@@ -1,0 +1,47 @@
+"""The pictures that a command is given, each in its own size."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hush.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def opened(inputs: Sequence[Path], channels: int | None) -> list[tuple[str, "Tensor"]]:
+    """(name, picture) of every file, and of every picture in every folder: (1, channel, height,
+    width) in [0, 1], with as many channels as it has (`channels` None) or as it must have. Names
+    are those of the files without their endings, and differ.
+
+    Raises:
+        UserError: a file that is not there or no picture, a grey picture where colour must be.
+    """
+    from hush.data import images
+    from hush.data.images import is_picture, walk
+
+    files: list[tuple[str, Path]] = []
+    for given in inputs:
+        if given.is_dir():
+            inside = sorted(file for file in walk(str(given)) if is_picture(file))
+            if not inside:
+                raise UserError(f"{given} has no pictures in it.")
+            files += [(str(Path(file).with_suffix("")), given / file) for file in inside]
+        else:
+            files.append((given.stem, given))
+    pictures, names = [], set()
+    for name, file in files:
+        picture = images(file).read([0])["image"]
+        if channels is not None and picture.shape[1] < min(channels, 3):
+            raise UserError(
+                f"{file} is grey, and the model is of pictures in colour: colourise it first, or "
+                "save it in colour."
+            )
+        if channels is not None and picture.shape[1] != channels:
+            picture = images(file, channels=channels).read([0])["image"]
+        while name in names:
+            name += "_"
+        names.add(name)
+        pictures.append((name, picture))
+    return pictures

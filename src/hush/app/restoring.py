@@ -1,0 +1,179 @@
+"""`hush upscale`, `inpaint`, `uncrop`, `colourise`, `restore` and `denoise`: from a picture file to
+the picture made whole, or to several, and to how sure the model is of each pixel."""
+
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from hush.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hush.system import System
+
+Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
+Word = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Answers to every picture: NAME.png for one, NAME-00.png … for several with NAME-spread.png,
+    how far they differ; and NAME-beside.png, what was given beside them."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """A folder written by `hush train`."""
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT")]
+    """Pictures, or folders of them."""
+    out: Path
+    """Folder of the answers; made if it is not there."""
+    count: int = 1
+    """Answers to each picture."""
+    seed: Whole = None
+    """The same seed gives the same answers; by default a new one, which is printed."""
+    sampler: Word = None
+    """ddim, multistep, …, as of `hush sample`."""
+    steps: Whole = None
+    """Steps of the walk."""
+    tile: Whole = None
+    """Side of the tiles that large pictures are walked in; by default that of the pictures the
+    model was trained on; 0 is none."""
+    threads: Whole = None
+    """Processor threads; by default all cores."""
+
+
+@dataclass(frozen=True)
+class Upscale(Options):
+    factor: Whole = None
+    """How much larger: of a model that was trained for it its own, else 2."""
+
+
+@dataclass(frozen=True)
+class Inpaint(Options):
+    mask: File = None
+    """A picture of the same size, white where something is to be made."""
+
+
+@dataclass(frozen=True)
+class Uncrop(Options):
+    top: int = 0
+    """Pixels to be made above."""
+    right: int = 0
+    """Pixels to be made on the right."""
+    bottom: int = 0
+    """Pixels to be made below."""
+    left: int = 0
+    """Pixels to be made on the left."""
+
+
+def upscale(arguments: list[str]) -> None:
+    """Larger pictures."""
+    _answer("upscale", Upscale, arguments)
+
+
+def inpaint(arguments: list[str]) -> None:
+    """Pictures whose holes are filled."""
+    _answer("inpaint", Inpaint, arguments)
+
+
+def uncrop(arguments: list[str]) -> None:
+    """Pictures that go on beyond their edges."""
+    _answer("uncrop", Uncrop, arguments)
+
+
+def colourise(arguments: list[str]) -> None:
+    """Grey pictures in colour."""
+    _answer("colourise", Options, arguments)
+
+
+def restore(arguments: list[str]) -> None:
+    """Pictures as they were before JPEG."""
+    _answer("restore", Options, arguments)
+
+
+def denoise(arguments: list[str]) -> None:
+    """Pictures without their noise."""
+    _answer("denoise", Options, arguments)
+
+
+def _answer(verb: str, kind: type[Options], arguments: list[str]) -> None:
+    import torch
+
+    from hush.app.inputs import opened
+    from hush.systems.index import load
+    from hush.tasks.restore import answers, question
+
+    options = tyro.cli(kind, args=arguments, prog=f"hush {verb}", description=Options.__doc__)
+    if options.count < 1:
+        raise UserError(f"--count must be 1 or more, got {options.count}.")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    seed = random.getrandbits(31) if options.seed is None else options.seed
+    system = _settled(load(options.run), options)
+    grey = None if verb == "colourise" else system.task.shape[0]
+    pictures = opened(options.inputs, grey)
+    for name, picture in pictures:
+        whole, about = _about(verb, options, picture)
+        asked = question(system, verb, whole, seed=seed, **about)
+        drawn = answers(system, asked, options.count, seed, tile=options.tile)
+        _write(options.out, name, whole, drawn)
+    print(f"{len(pictures)} answered with seed {seed}, {options.count} each, in {options.out}")
+
+
+def _settled(system: "System", options: Options) -> "System":
+    from hush.app.choices import SAMPLERS, choose
+
+    if options.sampler:
+        system = replace(system, sampler=choose(SAMPLERS, "sampler", options.sampler))
+    if options.steps is not None:
+        system = replace(system, grid=replace(system.grid, steps=options.steps))
+    return system
+
+
+def _about(verb: str, options: Options, picture: "Tensor") -> tuple["Tensor", dict[str, Any]]:
+    """The picture, on a larger canvas if it is to go on, and what else is asked about it."""
+    from hush.app.inputs import opened
+    from hush.tasks.restore import extended
+
+    if isinstance(options, Upscale):
+        return picture, {"factor": options.factor}
+    if isinstance(options, Inpaint):
+        if options.mask is None:
+            raise UserError("hush inpaint wants --mask FILE: white where something is to be made.")
+        ((_, mask),) = opened((options.mask,), 1)
+        return picture, {"mask": mask > 0.5}
+    if isinstance(options, Uncrop):
+        margins = (options.top, options.right, options.bottom, options.left)
+        if min(margins) < 0 or not any(margins):
+            raise UserError(
+                f"hush uncrop wants pixels to be made, --top, --right, --bottom or --left, got "
+                f"{margins}."
+            )
+        canvas, mask = extended(picture, margins)
+        return canvas, {"mask": mask}
+    return picture, {}
+
+
+def _write(out: Path, name: str, picture: "Tensor", drawn: "Tensor") -> None:
+    """The answers to one picture, how far they differ, and all beside what was given."""
+    import torch
+
+    from hush.data import grid, save
+    from hush.tasks.restore import spread
+
+    several = len(drawn) > 1
+    for number, answer in enumerate(drawn):
+        save(answer, out / f"{name}{f'-{number:02d}' if several else ''}.png")
+    if several:
+        apart = spread(drawn)
+        save((apart / apart.max().clamp(min=1e-6)).unsqueeze(0), out / f"{name}-spread.png")
+    given = picture.expand(-1, drawn.shape[1], -1, -1)
+    given = torch.nn.functional.interpolate(given, size=drawn.shape[2:], mode="nearest")
+    save(
+        grid(torch.cat((given, drawn[:7])), columns=min(8, 1 + len(drawn))),
+        out / f"{name}-beside.png",
+    )
