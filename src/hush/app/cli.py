@@ -28,8 +28,8 @@ COMMANDS = {
     "colourise": Command("restoring", "RUN INPUT --out FOLDER", "grey pictures in colour"),
     "restore": Command("restoring", "RUN INPUT --out FOLDER", "what JPEG took away"),
     "denoise": Command("restoring", "RUN INPUT --out FOLDER", "pictures without their noise"),
-    "detect": Command("examining", "RUN INPUT --out FOLDER", "what does not belong in pictures"),
-    "purify": Command("examining", "RUN INPUT --out FOLDER", "an attack washed out"),
+    "detect": Command("detecting", "RUN INPUT --out FOLDER", "what does not belong in pictures"),
+    "purify": Command("purifying", "RUN INPUT --out FOLDER", "an attack washed out"),
     "evaluate": Command(
         "evaluating", "RUN --data DATA", "how probable the data are to a run, in bits per dimension"
     ),

@@ -1,0 +1,122 @@
+"""The verbs that take a picture and give one back, as a person meets them."""
+
+import shlex
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hush.app import cli
+from hush.errors import UserError
+
+SMALL = "--width 8 --multipliers 1 2 --blocks 1 --attention --dropout 0 --batch 8 --warmup 1 "
+SMALL += "--chain 25 --steps 2 --sample-every 50 --threads 1 --size 16 --held-out 0.3"
+
+
+def hush(line):
+    cli.run(shlex.split(line))
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Photographs, a hole, and runs of three systems."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "photos").mkdir()
+    dice = np.random.default_rng(0)
+    for number in range(8):
+        picture = dice.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(home / "photos" / f"{number}.png")
+    Image.fromarray(dice.integers(0, 256, (16, 16), dtype=np.uint8)).save(home / "grey.png")
+    Image.fromarray(dice.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(home / "large.png")
+    hole = np.zeros((16, 16), np.uint8)
+    hole[4:9, 3:12] = 255
+    Image.fromarray(hole).save(home / "hole.png")
+    for name, more in (("ddpm", ""), ("sr3", "--factor 2"), ("palette", "--walked 5")):
+        hush(f"train {name} {more} --data {home}/photos --out {home}/{name} {SMALL}")
+    return home
+
+
+def test_a_hole_is_filled_and_the_rest_is_the_file_s_own(home):
+    for name in ("ddpm", "palette"):
+        out = home / f"filled-{name}"
+        hush(
+            f"inpaint {home}/{name} {home}/photos/3.png --mask {home}/hole.png --out {out} "
+            "--count 2 --steps 3 --seed 1"
+        )
+        hole = pixels(home / "hole.png") > 0
+        given = pixels(home / "photos/3.png")
+        for number in range(2):
+            assert np.array_equal(pixels(out / f"3-{number:02d}.png")[~hole], given[~hole])
+        apart = pixels(out / "3-spread.png")
+        assert not apart[~hole].any()
+        assert apart[hole].max() == 255
+        assert (out / "3-beside.png").exists()
+
+
+def test_a_folder_is_upscaled_name_by_name(home):
+    out = home / "larger"
+    hush(f"upscale {home}/sr3 {home}/photos --out {out} --steps 2 --seed 1")
+    assert {path.name for path in out.iterdir()} == {
+        f"{number}{kind}.png" for number in range(8) for kind in ("", "-beside")
+    }
+    assert pixels(out / "5.png").shape == (32, 32, 3)
+    again = home / "again"
+    hush(f"upscale {home}/sr3 {home}/photos/5.png --out {again} --steps 2 --seed 1")
+    assert np.array_equal(pixels(again / "5.png"), pixels(out / "5.png"))
+
+
+def test_a_picture_goes_on_beyond_its_edges(home):
+    hush(f"uncrop {home}/palette {home}/photos/0.png --right 8 --top 4 --out {home}/wide --seed 1")
+    wide = pixels(home / "wide" / "0.png")
+    assert wide.shape == (20, 24, 3)
+    assert np.array_equal(wide[4:, :16], pixels(home / "photos/0.png"))
+
+
+def test_a_grey_picture_gets_colours_and_jpeg_goes(home):
+    hush(f"colourise {home}/palette {home}/grey.png --out {home}/coloured --seed 1")
+    assert pixels(home / "coloured" / "grey.png").shape == (16, 16, 3)
+    Image.open(home / "photos/1.png").save(home / "bad.jpg", quality=10)
+    hush(f"restore {home}/palette {home}/bad.jpg --out {home}/better --seed 1")
+    assert pixels(home / "better" / "bad.png").shape == (16, 16, 3)
+
+
+def test_what_does_not_belong_is_told_with_a_score_and_an_attack_is_washed_out(home, capsys):
+    out = home / "odd"
+    hush(f"detect {home}/ddpm {home}/photos --out {out} --steps 2 --repeats 2 --seed 1")
+    rows = (out / "scores.csv").read_text().splitlines()
+    assert rows[0] == "picture,score"
+    assert [row.split(",")[0] for row in rows[1:]] == [str(number) for number in range(8)]
+    worst = max(rows[1:], key=lambda row: float(row.split(",")[1])).split(",")[0]
+    assert f"the least like what was learnt: {worst} " in capsys.readouterr().out
+    assert pixels(out / "2-map.png").max() == 255
+    hush(f"purify {home}/ddpm {home}/photos/0.png --out {home}/pure --by diffpure:steps=2 --seed 1")
+    assert pixels(home / "pure" / "0.png").shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("inpaint {home}/ddpm {home}/photos/0.png --out {home}/x", "wants --mask FILE"),
+        ("upscale {home}/sr3 {home}/photos/0.png --factor 3 --out {home}/x", "upscales 2 times"),
+        ("upscale {home}/sr3 {home}/grey.png --out {home}/x", "grey.png is grey, and the model"),
+        ("restore {home}/ddpm {home}/photos/0.png --out {home}/x", "not trained to restore"),
+        ("uncrop {home}/palette {home}/photos/0.png --out {home}/x", "wants pixels to be made"),
+        ("upscale {home}/sr3 {home}/nobody.png --out {home}/x", "nobody.png"),
+        ("upscale {home}/sr3 {home}/sr3/state --out {home}/x", "has no pictures"),
+        (
+            "detect {home}/ddpm {home}/large.png --out {home}/x",
+            "(1, 3, 32, 32)",
+        ),
+        ("detect {home}/sr3 {home}/photos/0.png --out {home}/x", "generates"),
+        ("purify {home}/ddpm {home}/photos --by difpure --out {home}/x", "diffpure"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_sentence(home, line, sentence):
+    with pytest.raises(UserError) as told:
+        hush(line.format(home=home))
+    assert sentence in str(told.value)
+    assert not (home / "x").exists()
