@@ -8,6 +8,7 @@ from hush.networks.conditions import Features, Labels
 from hush.networks.dit import DiT
 from hush.networks.dropout import Dropout, positioned
 from hush.networks.energy import Gradient
+from hush.networks.features import features, places
 from hush.networks.precision import Precision, lowered
 from hush.networks.recompute import blocks, recomputed
 from hush.networks.tokens import Nominal, Ordinal, TokenNetwork
@@ -30,7 +31,9 @@ __all__ = [
     "UNet",
     "blocks",
     "compiled",
+    "features",
     "lowered",
+    "places",
     "positioned",
     "recomputed",
 ]
