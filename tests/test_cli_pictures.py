@@ -97,6 +97,36 @@ def test_what_does_not_belong_is_told_with_a_score_and_an_attack_is_washed_out(h
     assert pixels(home / "pure" / "0.png").shape == (16, 16, 3)
 
 
+def test_pixels_get_the_classes_of_a_few_masks_and_changes_are_found(home, capsys):
+    for folder in ("scenes", "masks", "later", "changed"):
+        (home / folder).mkdir()
+    for number in range(4):
+        picture = np.full((16, 16, 3), 40, np.uint8)
+        mask = np.zeros((16, 16), np.uint8)
+        later = picture.copy()
+        picture[2:8, 2 * number : 2 * number + 6] = (220, 60, 20)
+        mask[2:8, 2 * number : 2 * number + 6] = 200
+        for folder, image in (("scenes", picture), ("later", later)):
+            Image.fromarray(image).save(home / folder / f"{number}.png")
+        for folder in ("masks", "changed"):
+            Image.fromarray(mask).save(home / folder / f"{number}.png")
+    hush(f"segment {home}/ddpm {home}/scenes --learn {home}/masks")
+    assert "Learnt 2 classes (grey 0, 200) of 4" in capsys.readouterr().out
+    hush(f"segment {home}/ddpm {home}/scenes/1.png --out {home}/parts")
+    answer, truth = pixels(home / "parts" / "1.png"), truth_of(home, 1)
+    red = answer[..., 0] == 0xE6
+    assert (red == (truth == 200)).mean() > 0.95
+    assert pixels(home / "parts" / "1-sure.png").max() == 255
+    hush(f"compare {home}/ddpm {home}/scenes {home}/later --learn {home}/changed")
+    hush(f"compare {home}/ddpm {home}/scenes/2.png {home}/later/2.png --out {home}/diff")
+    assert ((pixels(home / "diff" / "2.png") > 127) == (truth_of(home, 2) == 200)).mean() > 0.9
+    assert (home / "diff" / "changes.csv").read_text().startswith("picture,changed")
+
+
+def truth_of(home, number):
+    return pixels(home / "masks" / f"{number}.png")
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
@@ -111,6 +141,9 @@ def test_what_does_not_belong_is_told_with_a_score_and_an_attack_is_washed_out(h
             "detect {home}/ddpm {home}/large.png --out {home}/x",
             "(1, 3, 32, 32)",
         ),
+        ("segment {home}/ddpm {home}/photos", "--learn FOLDER to learn, --out FOLDER"),
+        ("segment {home}/palette {home}/photos --out {home}/x", "fit a segmenter first"),
+        ("segment {home}/ddpm {home}/photos --learn {home}/hole.png", "has no picture called 0"),
         ("detect {home}/sr3 {home}/photos/0.png --out {home}/x", "generates"),
         ("purify {home}/ddpm {home}/photos --by difpure --out {home}/x", "diffpure"),
     ],

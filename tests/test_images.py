@@ -12,6 +12,7 @@ from hush import systems
 from hush.codecs import Range, Residual
 from hush.data.jpeg import through_jpeg
 from hush.denoisers import Denoiser
+from hush.distributions import Gaussian
 from hush.errors import UserError
 from hush.guidance import Pool
 from hush.networks import Backbone
@@ -20,19 +21,10 @@ from hush.rng import Streams
 from hush.samplers import Ancestral, Multistep
 from hush.samplers.grids import LogSNR
 from hush.schedules import VariancePreserving
-from hush.tasks.images import (
-    PALETTE,
-    PICTURE,
-    Colourise,
-    Denoise,
-    Inpaint,
-    Mixed,
-    Uncrop,
-    Unjpeg,
-    Upscale,
-    grey,
-)
+from hush.tasks.holes import Inpaint, Uncrop
+from hush.tasks.images import LEVEL, PICTURE, Colourise, Denoise, Stage, Unjpeg, Upscale, grey
 from hush.tasks.masks import boxes, sides, strokes
+from hush.tasks.mixed import PALETTE, Mixed
 from hush.tasks.restore import Luma, answers, question, spread
 from hush.testing import FullGaussian, LinearGaussian, check_linear
 
@@ -40,7 +32,7 @@ torch.set_num_threads(1)
 SHAPE = (3, 16, 16)
 TINY = Backbone(width=8, multipliers=(1, 2), blocks=1, attention=(), dropout=0.0)
 TASKS = [make(SHAPE) for make in PALETTE.values()]
-TASKS += [Upscale(SHAPE, factor=4), Mixed(SHAPE, tasks=tuple(TASKS))]
+TASKS += [Upscale(SHAPE, factor=4), Stage(SHAPE, factor=2), Mixed(SHAPE, tasks=tuple(TASKS))]
 
 
 def pictures(count=6, seed=0):
@@ -153,6 +145,27 @@ def test_of_mixed_tasks_each_picture_gets_one():
     assert 70 < coloured.sum() < 130
     known = ~mask[~coloured].expand(-1, 3, -1, -1)
     assert torch.equal(cond[PICTURE][~coloured][known], data[~coloured][known])
+
+
+def test_a_stage_is_given_noise_of_the_level_it_is_told():
+    task, rng = Stage(SHAPE, factor=2, loudest=0.8), Streams.of(1, 4000)
+    data = torch.full((4000, *SHAPE), 0.75)
+    _, cond, _ = task.example({"image": data}, rng)
+    s, x = cond[LEVEL], (2.0 * cond[PICTURE] - 1.0).flatten(1)
+    assert (s.mean() - 0.4).abs() < 0.01
+    assert torch.allclose(x.std(1), s[:, 0], rtol=0.12, atol=1e-3)
+    assert torch.allclose(x.mean(1), 0.5 * (1 - s[:, 0] ** 2) ** 0.5, atol=0.15)
+    low = pictures(1)[..., ::2, ::2]
+    clean = task.asked(low, Streams.of(2, 1))
+    assert torch.allclose(clean[PICTURE], task.prepared(low), atol=1e-6)
+    noised = task.asked(low, Streams.of(2, 1), 0.6)
+    gap = 2.0 * noised[PICTURE] - 1.0 - 0.8 * (2.0 * task.prepared(low) - 1.0)
+    assert (gap.std() - 0.6).abs() < 0.05
+    assert noised[LEVEL].item() == pytest.approx(0.6)
+    with pytest.raises(UserError, match=r"between 0 and 0\.8, got 0\.9"):
+        task.asked(low, Streams.of(2, 1), 0.9)
+    with pytest.raises(UserError, match="as it is, got a level"):
+        Upscale(SHAPE, factor=2).asked(low, Streams.of(2, 1), 0.1)
 
 
 def test_pairs_are_taken_as_they_come():
@@ -287,6 +300,30 @@ def test_of_a_model_that_only_draws_the_answer_is_measured_as_what_was_given():
     luma = grey(pictures(1))
     drawn = answers(system, question(system, "colourise", luma), 2, grid=20)
     assert torch.allclose(grey(drawn), luma.expand(2, -1, -1, -1), atol=1e-5)
+
+
+def test_a_hole_is_filled_with_what_is_asked_for():
+    """A model that knows its classes apart by their grey alone: what is made has the class's."""
+
+    class Greys(Denoiser):
+        def __init__(self, process):
+            super().__init__()
+            self.process, self.network = process, torch.nn.Linear(1, 1)
+
+        def forward(self, x_t, t, cond=None):
+            grey = torch.where(cond < 0, 0.0, torch.where(cond == 1, 0.6, -0.6))
+            return Gaussian(grey.reshape(-1, 1, 1, 1).expand_as(x_t))
+
+    made = systems.ddpm(SHAPE, ("dark", "light"), TINY)
+    system = replace(made, denoiser=Greys(made.denoiser.process))
+    system.codec.fit([torch.tensor([0.0, 1.0])])
+    picture, mask = pictures(1), boxes(Streams.of(1, 1), 16, 16)
+    asked = question(system, "inpaint", picture, mask)
+    hole = mask.expand(2, 3, -1, -1)
+    for kind, scale, level in ((None, 1.0, 0.5), ("light", 1.0, 0.8), ("dark", 1.5, 0.05)):
+        drawn = answers(system, asked, 2, grid=10, kind=kind, scale=scale)
+        assert torch.allclose(drawn[hole], torch.tensor(level), atol=1e-5)
+        assert torch.equal(drawn[~hole], picture.expand(2, -1, -1, -1)[~hole])
 
 
 def test_luma_is_linear():

@@ -28,8 +28,16 @@ torch.set_num_threads(1)
 TINY = Backbone(width=8, multipliers=(1,), blocks=1, attention=(), dropout=0.0)
 EVENT = (1, 4, 4)
 SIZE = 16
-RESTORING = ("sr3", "srdiff", "palette", "cmde")  # their data are seen beside a picture of them
-NUMBERS = [name for name in TABLE if name not in ("analytic_dpm", "d3pm", "ardm", *RESTORING)]
+RESTORING = (
+    "sr3",
+    "srdiff",
+    "palette",
+    "cmde",
+    "cascade",
+)  # their data are seen beside a picture of them
+NUMBERS = [
+    name for name in TABLE if name not in ("analytic_dpm", "d3pm", "ardm", "anoddpm", *RESTORING)
+]
 OBJECTIVES = [Denoising(Unit()), Denoising(SNRPlusOne()), Denoising(MinSNR()), Denoising(VLB())]
 
 
@@ -357,6 +365,9 @@ def test_every_system_of_the_table_has_yardsticks():
         system.codec.fit([source.images], source.levels)
         train, held_out = split(source, 0.1)
         found = yardsticks(system, train, held_out)
+        if name == "anoddpm":  # its noise has no density
+            assert found is None
+            continue
         assert found.constant.each.isfinite().all()
         assert found.gaussian.each.isfinite().all()
         assert found.gaussian.each.mean() <= found.constant.each.mean()

@@ -29,6 +29,8 @@ COMMANDS = {
     "restore": Command("restoring", "RUN INPUT --out FOLDER", "what JPEG took away"),
     "denoise": Command("restoring", "RUN INPUT --out FOLDER", "pictures without their noise"),
     "detect": Command("detecting", "RUN INPUT --out FOLDER", "what does not belong in pictures"),
+    "segment": Command("segmenting", "RUN INPUT --out FOLDER", "what every pixel shows"),
+    "compare": Command("segmenting", "RUN BEFORE AFTER --out FOLDER", "what has changed"),
     "purify": Command("purifying", "RUN INPUT --out FOLDER", "an attack washed out"),
     "evaluate": Command(
         "evaluating", "RUN --data DATA", "how probable the data are to a run, in bits per dimension"

@@ -50,12 +50,18 @@ class Options:
 class Upscale(Options):
     factor: Whole = None
     """How much larger: of a model that was trained for it its own, else 2."""
+    level: float = 0.0
+    """Of a stage of a cascade: how much noise hides what is wrong with what it is given."""
 
 
 @dataclass(frozen=True)
 class Inpaint(Options):
     mask: File = None
     """A picture of the same size, white where something is to be made."""
+    classes: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
+    """What is to be made, of a model that only draws and has classes."""
+    guidance: float = 1.0
+    """How far it is guided to that class; 1 is not at all."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ def _answer(verb: str, kind: type[Options], arguments: list[str]) -> None:
     for name, picture in pictures:
         whole, about = _about(verb, options, picture)
         asked = question(system, verb, whole, seed=seed, **about)
-        drawn = answers(system, asked, options.count, seed, tile=options.tile)
+        drawn = answers(system, asked, options.count, seed, tile=options.tile, **_towards(options))
         _write(options.out, name, whole, drawn)
     print(f"{len(pictures)} answered with seed {seed}, {options.count} each, in {options.out}")
 
@@ -140,7 +146,7 @@ def _about(verb: str, options: Options, picture: "Tensor") -> tuple["Tensor", di
     from hush.tasks.restore import extended
 
     if isinstance(options, Upscale):
-        return picture, {"factor": options.factor}
+        return picture, {"factor": options.factor, "level": options.level}
     if isinstance(options, Inpaint):
         if options.mask is None:
             raise UserError("hush inpaint wants --mask FILE: white where something is to be made.")
@@ -156,6 +162,13 @@ def _about(verb: str, options: Options, picture: "Tensor") -> tuple["Tensor", di
         canvas, mask = extended(picture, margins)
         return canvas, {"mask": mask}
     return picture, {}
+
+
+def _towards(options: Options) -> dict[str, Any]:
+    """What is to be made in a hole, if that is said."""
+    if isinstance(options, Inpaint):
+        return {"kind": options.classes, "scale": options.guidance}
+    return {}
 
 
 def _write(out: Path, name: str, picture: "Tensor", drawn: "Tensor") -> None:

@@ -59,6 +59,7 @@ TABLE = {
     "anoddpm": Row(
         "pictures", "detect", "noise that hides what is large, for anomalies", "Wyatt et al. 2022"
     ),
+    "cascade": Row("pictures", "upscale", "a stage that doubts what it is given", "Ho et al. 2022"),
     "ddep": Row("pictures", "segment", "a decoder of one noise level", "Brempong et al. 2022"),
     "cmde": Row("pictures", "upscale", "both noised, at two speeds", "Batzolis et al. 2021"),
     "palette": Row(

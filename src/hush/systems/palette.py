@@ -13,7 +13,7 @@ from hush.samplers import Ancestral
 from hush.samplers.grids import Chain
 from hush.schedules import Tabulated
 from hush.system import Recipe, System, cited
-from hush.tasks.images import PALETTE, Mixed
+from hush.tasks.mixed import PALETTE, Mixed
 
 
 @cited("Saharia et al. 2022, Palette: image-to-image diffusion models, arXiv:2111.05826")

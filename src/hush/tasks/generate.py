@@ -26,8 +26,8 @@ class Generate(Task):
     def request(self, count: int, cond: Choice | None) -> tuple[tuple[int, ...], Tensor | None]:
         """(shape, condition) for `count` samples of the asked class or classes, in turn.
 
-        A class is its name or its number. Without `cond`, a model with classes draws from all of
-        them, in turn.
+        A class is its name or its number, -1 none in particular. Without `cond`, a model with
+        classes draws from all of them, in turn.
         """
         shape = (count, *self.shape)
         if not self.classes:
@@ -43,6 +43,8 @@ class Generate(Task):
         return shape, labels[torch.arange(count) % len(labels)]
 
     def _label(self, choice: int | str) -> int:
+        if choice == -1:
+            return -1
         if isinstance(choice, str) and choice in self.classes:
             return self.classes.index(choice)
         number = int(choice) if str(choice).isdigit() else -1

@@ -5,8 +5,7 @@ A task spoils whole pictures for training, and takes a user's own as they are. W
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -19,14 +18,14 @@ from hush.errors import UserError
 from hush.networks.given import PICTURE
 from hush.rng import Streams
 from hush.tasks.base import Example, Task
-from hush.tasks.masks import Mask, boxes, sides, strokes
-from hush.tensors import Condition
+from hush.tensors import Condition, each
 
 Pictures = Float[Tensor, "batch channel height width"]
 Shown = Float[Tensor, "batch shown tall wide"]  # of other channels, of another size
 Given = tuple[Shown, Bool[Tensor, "batch 1 height width"] | None]
 
 GIVEN = "given"  # what a record calls the picture that comes with another
+LEVEL = "level"  # what a condition calls the noise that is in its picture
 LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601, as in JPEG
 
 
@@ -53,6 +52,13 @@ class FromPicture(Task):
         picture, mask = self.spoilt(data, rng)
         return Example(data, {PICTURE: picture}, mask)
 
+    def asked(self, picture: Pictures, rng: Streams, level: float = 0.0) -> Condition:
+        """The condition that a user's picture makes. Raises `UserError` for a `level` that the
+        network does not know."""
+        if level:
+            raise UserError(f"This model takes what it is given as it is, got a level of {level}.")
+        return {PICTURE: self.prepared(picture)}
+
     def shown(self, cond: Condition | None) -> Tensor:
         return cond[PICTURE].clamp(0.0, 1.0)
 
@@ -62,18 +68,18 @@ class FromPicture(Task):
         picture = cond.get(PICTURE) if isinstance(cond, dict) else cond
         if picture is None:
             raise UserError(
-                f"{type(self).__name__} makes a picture from another: give it one, cond=picture of "
-                "shape (1, channel, height, width) in [0, 1]."
+                f"{type(self).__name__} makes a picture from another: give it one, by a verb as hush "
+                "upscale, or in Python cond=picture, (1, channel, height, width) in [0, 1]."
             )
         if picture.ndim != 4 or picture.shape[1] != self.shape[0]:
             raise UserError(
                 f"This model is given pictures (batch, {self.shape[0]}, height, width), got "
                 f"{tuple(picture.shape)}."
             )
-        turn = torch.arange(count) % len(picture)
-        return (count, *self.shape[:1], *picture.shape[2:]), {
-            PICTURE: picture[turn.to(picture.device)]
-        }
+        turn = (torch.arange(count) % len(picture)).to(picture.device)
+        cond = cond if isinstance(cond, dict) else {PICTURE: cond}
+        shape = (count, self.shape[0], *picture.shape[2:])
+        return shape, each(lambda part: part[turn], cond)
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,39 @@ class Upscale(FromPicture):
 
 
 @dataclass(frozen=True)
+class Stage(Upscale):
+    """The next stage of a cascade: what is given has noise in it, so that the model does not lean
+    on what the stage before got wrong. The network is told how much, s between 0 and `loudest`, of
+    √(1-s²) x + s ε with x in [-1, 1].
+
+    Ho et al. 2022, "Cascaded diffusion models for high fidelity image generation", section 3.
+    """
+
+    loudest: float = 0.5
+
+    def example(self, record: dict[str, Tensor], rng: Streams) -> Example:
+        data, cond, _ = super().example(record, rng)
+        s = self.loudest * rng.next().uniform((1,))
+        return Example(data, self._noised(cond[PICTURE], s, rng.next(2)))
+
+    def request(self, count: int, cond: Condition | None) -> tuple[tuple[int, ...], Condition]:
+        shape, cond = super().request(count, cond)
+        return shape, {LEVEL: cond[PICTURE].new_zeros(count, 1), **cond}
+
+    def asked(self, picture: Pictures, rng: Streams, level: float = 0.0) -> Condition:
+        if not 0.0 <= level <= self.loudest:
+            raise UserError(f"level must lie between 0 and {self.loudest:g}, got {level:g}.")
+        s = torch.full((len(picture), 1), level, dtype=torch.float64, device=picture.device)
+        return self._noised(self.prepared(picture), s, rng)
+
+    def _noised(self, picture: Pictures, s: Tensor, rng: Streams) -> Condition:
+        signal, sigma = (part.reshape(-1, 1, 1, 1).to(picture) for part in ((1 - s**2) ** 0.5, s))
+        noise = rng.normal(tuple(picture.shape[1:]), picture.dtype)
+        x = signal * (2.0 * picture - 1.0) + sigma * noise
+        return {PICTURE: 0.5 + 0.5 * x, LEVEL: s.to(picture)}
+
+
+@dataclass(frozen=True)
 class Colourise(FromPicture):
     """Colours for a grey picture: its luma is given in all three channels."""
 
@@ -109,38 +148,6 @@ class Colourise(FromPicture):
 
     def prepared(self, picture: Pictures) -> Shown:
         return grey(picture).expand(-1, 3, -1, -1)
-
-
-@dataclass(frozen=True)
-class Fill(FromPicture):
-    """A picture of which a part is missing; what is given there is noise of mean and standard
-    deviation ½. The loss counts there alone."""
-
-    def hidden(self, rng: Streams, height: int, width: int) -> Mask:
-        """Where something is to be made."""
-        raise NotImplementedError
-
-    def spoilt(self, data: Pictures, rng: Streams) -> Given:
-        mask = self.hidden(rng, *data.shape[2:])
-        return filled(data, mask, rng.next()), mask
-
-
-@dataclass(frozen=True)
-class Inpaint(Fill):
-    """Fill holes: rectangles and brush strokes, half of each."""
-
-    def hidden(self, rng: Streams, height: int, width: int) -> Mask:
-        coin = rng.uniform().reshape(-1, 1, 1, 1) < 0.5
-        rng = rng.branch("hole")
-        return torch.where(coin, boxes(rng, height, width), strokes(rng.next(), height, width))
-
-
-@dataclass(frozen=True)
-class Uncrop(Fill):
-    """Draw what lies beyond the edges: one half of the picture, or all but its middle."""
-
-    def hidden(self, rng: Streams, height: int, width: int) -> Mask:
-        return sides(rng, height, width)
 
 
 @dataclass(frozen=True)
@@ -170,27 +177,6 @@ class Denoise(FromPicture):
         return data + sigma.to(data) * noise, None
 
 
-@dataclass(frozen=True)
-class Mixed(FromPicture):
-    """One of several tasks for each picture, all alike; the network is not told which."""
-
-    tasks: tuple[FromPicture, ...] = ()
-
-    def spoilt(self, data: Pictures, rng: Streams) -> Given:
-        kind = (rng.uniform() * len(self.tasks)).long()
-        given = torch.empty_like(data)
-        masks = torch.ones(len(data), 1, *data.shape[2:], dtype=torch.bool, device=data.device)
-        for number, task in enumerate(self.tasks):
-            mine = kind == number
-            if mine.any():
-                own = replace(rng.branch("mixed"), index=rng.index[mine])
-                picture, mask = task.spoilt(data[mine], own)
-                given[mine] = picture
-                if mask is not None:
-                    masks[mine] = mask
-        return given, masks
-
-
 def enlarged(picture: Pictures, factor: int) -> Shown:
     """Bicubically, held to [0, 1]."""
     wide = functional.interpolate(picture, scale_factor=factor, mode="bicubic")
@@ -203,18 +189,3 @@ def grey(picture: Pictures) -> Shown:
         return picture
     weights = torch.tensor(LUMA, dtype=picture.dtype, device=picture.device)
     return (picture[:, :3] * weights.reshape(1, 3, 1, 1)).sum(1, keepdim=True)
-
-
-def filled(data: Pictures, mask: Mask, rng: Streams) -> Pictures:
-    """Noise where the mask is true (one draw)."""
-    noise = 0.5 + 0.5 * rng.normal(tuple(data.shape[1:]), data.dtype)
-    return torch.where(mask, noise, data)
-
-
-PALETTE: dict[str, Callable[..., FromPicture]] = {
-    "colourise": Colourise,
-    "inpaint": Inpaint,
-    "uncrop": Uncrop,
-    "jpeg": Unjpeg,
-    "denoise": Denoise,
-}

@@ -15,26 +15,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from hush.errors import UserError
-from hush.guidance import Guidance, InTurn, Linear, Pool, Projection, Tiled
+from hush.guidance import ClassifierFree, Guidance, InTurn, Linear, Pool, Projection, Tiled
 from hush.rng import Streams, derive
 from hush.samplers import RePaint, Sampler
 from hush.samplers.grids import Grid
 from hush.samplers.repaint import Jumps
 from hush.system import System
-from hush.tasks.images import (
-    LUMA,
-    PICTURE,
-    Colourise,
-    Denoise,
-    Fill,
-    FromPicture,
-    Mixed,
-    Unjpeg,
-    Upscale,
-    filled,
-    grey,
-)
+from hush.tasks.holes import Fill, filled
+from hush.tasks.images import LUMA, PICTURE, Colourise, Denoise, FromPicture, Unjpeg, Upscale, grey
 from hush.tasks.masks import Mask
+from hush.tasks.mixed import Mixed
 from hush.tensors import Condition
 
 Picture = Float[Tensor, "1 channel height width"]
@@ -89,16 +79,18 @@ def question(
     mask: Tensor | None = None,
     factor: int | None = None,
     seed: int = 0,
+    level: float = 0.0,
 ) -> Question:
     """What is to be asked of a model about a picture in [0, 1].
 
     `mask` is true where something is to be made ("inpaint", "uncrop"), `factor` how much larger the
-    answer is ("upscale"; of a model trained for it, its own). Raises `UserError` where the model
+    answer is ("upscale"; of a model trained for it, its own), `level` the noise that a stage of a
+    cascade is to hide the picture's faults in. Raises `UserError` where the model
     cannot do it, or the picture does not fit it.
     """
     _check(system, verb, picture, mask)
     if isinstance(system.task, FromPicture):
-        return _told(system.task, verb, picture, mask, factor, seed)
+        return _told(system.task, verb, picture, mask, factor, seed, level)
     return _held(system, verb, picture, mask, factor or 2)
 
 
@@ -111,12 +103,17 @@ def answers(
     grid: Grid | int | None = None,
     batch: int = 64,
     tile: int | None = None,
+    kind: str | None = None,
+    scale: float = 1.0,
     **options: Any,
 ) -> Pictures:
     """`count` answers to a question, each from its own stream; known pixels come back as they are.
 
     A picture larger than those the model was trained on is walked in tiles of their size, or of
-    `tile` pixels a side; 0 is none. `options` go on to `System.sample`.
+    `tile` pixels a side; 0 is none. Of a model that only draws, `kind` is the class of what is made
+    and `scale` how far it is guided there: with a mask a region is edited, blended into what is
+    around it at every step (Avrahami et al. 2022, "Blended diffusion for text-driven editing of
+    natural images"). `options` go on to `System.sample`.
     """
     task, told = system.task, isinstance(system.task, FromPicture)
     if not told:
@@ -129,8 +126,10 @@ def answers(
         grid = grid or system.grid
         grid = grid if told else Jumps(grid.steps, grid, max(1, grid.steps // 25), REPEATS)
     tiles = Tiled(tile or task.shape[1:]) if tile != 0 else None
-    guidance = InTurn(tuple(part for part in (tiles, asked.guidance) if part))
-    drawn = system.sample(count, asked.cond, sampler, grid, seed, guidance, batch=batch, **options)
+    free = ClassifierFree(scale) if scale != 1.0 else None
+    guidance = InTurn(tuple(part for part in (tiles, free, asked.guidance) if part))
+    cond = asked.cond if told else -1 if kind is None and task.classes else kind
+    drawn = system.sample(count, cond, sampler, grid, seed, guidance, batch=batch, **options)
     if asked.mask is None:
         return drawn
     return torch.where(asked.mask.to(drawn.device), drawn, asked.known.to(drawn))
@@ -182,7 +181,13 @@ def _check(system: System, verb: str, picture: Picture, mask: Tensor | None) -> 
 
 
 def _told(
-    task: FromPicture, verb: str, picture: Picture, mask: Mask | None, factor: int | None, seed: int
+    task: FromPicture,
+    verb: str,
+    picture: Picture,
+    mask: Mask | None,
+    factor: int | None,
+    seed: int,
+    level: float,
 ) -> Question:
     """The question to a model that was trained for it."""
     parts = task.tasks if isinstance(task, Mixed) else (task,)
@@ -196,8 +201,8 @@ def _told(
     if mask is not None:
         given = filled(picture, mask, Streams.of(derive(seed, "hole"), 1))
         return Question(tuple(picture.shape[1:]), {PICTURE: given}, None, picture, mask)
-    given = fit[0].prepared(picture)
-    return Question(tuple(given.shape[1:]), {PICTURE: given})
+    cond = fit[0].asked(picture, Streams.of(derive(seed, "asked"), 1), level)
+    return Question(tuple(cond[PICTURE].shape[1:]), cond)
 
 
 def _held(system: System, verb: str, picture: Picture, mask: Mask | None, factor: int) -> Question:
