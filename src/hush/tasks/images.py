@@ -68,8 +68,8 @@ class FromPicture(Task):
         picture = cond.get(PICTURE) if isinstance(cond, dict) else cond
         if picture is None:
             raise UserError(
-                f"{type(self).__name__} makes a picture from another: give it one, by a verb as hush "
-                "upscale, or in Python cond=picture, (1, channel, height, width) in [0, 1]."
+                f"{type(self).__name__} makes a picture from another: give it one, by its verb, as "
+                "of hush upscale, or in Python cond=picture (1, channel, height, width) in [0, 1]."
             )
         if picture.ndim != 4 or picture.shape[1] != self.shape[0]:
             raise UserError(
