@@ -11,6 +11,7 @@ from hush.networks import Backbone, positioned
 from hush.objectives import Denoising, HighOrder, OrderAgnostic, SlicedScoreMatching
 from hush.objectives.times import LossAware
 from hush.rng import Streams
+from hush.tensors import each
 
 START, COUNT = 62, 8  # across an edge of the groups of `Stratified`
 WHOLE, *PARTS = slice(0, COUNT), slice(0, 3), slice(3, COUNT)
@@ -33,13 +34,15 @@ def trained(name, settings):
     but where tokens are looked at in float32."""
     torch.manual_seed(3)
     build = systems.index.find(name)
-    settings = {"backbone": CONVOLUTIONS, **settings}
-    if "levels" in inspect.signature(build).parameters:
-        settings["levels"] = 17
-    system = build((1, 8, 8), ("0", "1", "2"), **settings)
+    known = inspect.signature(build).parameters
+    usual = {"classes": ("0", "1", "2"), "levels": 17, "tasks": ("inpaint", "jpeg")}
+    usual = {key: value for key, value in usual.items() if key in known}
+    system = build((1, 8, 8), **{"backbone": CONVOLUTIONS, **usual, **settings})
     images = (Streams.of(1, COUNT).uniform((1, 8, 8)) * 16).round() / 16
     system.codec.fit([images.float()], 17)
-    x_0 = system.codec.encode(images.float())
+    record = {"image": images.float(), "label": torch.arange(COUNT) % 3}
+    _, cond, _ = system.task.example(record, Streams.of(5, COUNT))
+    x_0 = system.codec.encode(images.float(), cond)
     for parameter in system.denoiser.train().parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     if x_0.is_floating_point():
@@ -47,7 +50,7 @@ def trained(name, settings):
     if isinstance(times := system.objective.times, LossAware):
         times.losses.uniform_()
         times.seen.fill_(times.losses.shape[1])
-    return system, x_0, torch.arange(COUNT) % 3
+    return system, x_0, cond
 
 
 def taught(system, x_0, cond, part, seed=7, mask=None):
@@ -55,7 +58,8 @@ def taught(system, x_0, cond, part, seed=7, mask=None):
     weights = [p for p in system.denoiser.parameters() if p.requires_grad]
     rng, mask = Streams.of(11, COUNT, START)[part], None if mask is None else mask[part]
     with positioned(system.denoiser, seed, START + part.start):
-        loss = system.objective(system.denoiser, x_0[part], rng, cond[part], mask)
+        told = each(lambda value: value[part], cond)
+        loss = system.objective(system.denoiser, x_0[part], rng, told, mask)
         gradient = torch.autograd.grad(loss.sum(), weights, materialize_grads=True)
     return loss.detach(), torch.cat([slope.flatten() for slope in gradient])
 

@@ -17,9 +17,9 @@ class Options:
     NAME-beside.png, the picture, what it would have made and the map; and scores.csv."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """A folder written by `hush train`, of sound pictures of that size."""
+    """A folder written by `hush train`, of sound pictures."""
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT")]
-    """Pictures, or folders of them."""
+    """Pictures, or folders of them; brought to the size of those the run was trained on."""
     out: Path
     """Folder of the answers; made if it is not there."""
     depth: float = 0.25
@@ -51,8 +51,10 @@ def detect(arguments: list[str]) -> None:
     system = load(options.run)
     seed = random.getrandbits(31) if options.seed is None else options.seed
     scores = {}
+    shape = system.task.shape
+    pictures = opened(options.inputs, shape[0], tuple(shape[1:]))
     with torch.no_grad():
-        for number, (name, given) in enumerate(opened(options.inputs, system.task.shape[0])):
+        for number, (name, given) in enumerate(pictures):
             found = detector(system, given, seed, start=number)
             scores[name] = float(found.score())
             bright = found.map / found.map.max().clamp(min=1e-12)

@@ -1,4 +1,4 @@
-"""The pictures that a command is given, each in its own size."""
+"""The pictures that a command is given."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def opened(inputs: Sequence[Path], channels: int | None) -> list[tuple[str, "Tensor"]]:
+def opened(
+    inputs: Sequence[Path], channels: int | None, size: tuple[int, int] | None = None
+) -> list[tuple[str, "Tensor"]]:
     """(name, picture) of every file, and of every picture in every folder: (1, channel, height,
-    width) in [0, 1], with as many channels as it has (`channels` None) or as it must have. Names
-    are those of the files without their endings, and differ.
+    width) in [0, 1], with as many channels as it has (`channels` None) or as it must have, in its
+    own `size` or brought to one, as training does. Names are those of the files without their
+    endings, and differ.
 
     Raises:
         UserError: a file that is not there or no picture, a grey picture where colour must be.
@@ -32,14 +35,14 @@ def opened(inputs: Sequence[Path], channels: int | None) -> list[tuple[str, "Ten
             files.append((given.stem, given))
     pictures, names = [], set()
     for name, file in files:
-        picture = images(file).read([0])["image"]
+        picture = images(file, size=size).read([0])["image"]
         if channels is not None and picture.shape[1] < min(channels, 3):
             raise UserError(
                 f"{file} is grey, and the model is of pictures in colour: colourise it first, or "
                 "save it in colour."
             )
         if channels is not None and picture.shape[1] != channels:
-            picture = images(file, channels=channels).read([0])["image"]
+            picture = images(file, size=size, channels=channels).read([0])["image"]
         while name in names:
             name += "_"
         names.add(name)

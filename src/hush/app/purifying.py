@@ -16,9 +16,9 @@ class Options:
     """Every picture made pure: NAME.png, and beside.png, what was given over what became of it."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """A folder written by `hush train`, of pictures of that size."""
+    """A folder written by `hush train`."""
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT")]
-    """Pictures, or folders of them."""
+    """Pictures, or folders of them; brought to the size of those the run was trained on."""
     out: Path
     """Folder of the answers; made if it is not there."""
     by: Annotated[str, tyro.conf.arg(metavar="NAME")] = "diffpure"
@@ -47,8 +47,10 @@ def purify(arguments: list[str]) -> None:
     system = load(options.run)
     seed = random.getrandbits(31) if options.seed is None else options.seed
     pairs = []
+    shape = system.task.shape
+    pictures = opened(options.inputs, shape[0], tuple(shape[1:]))
     with torch.no_grad():
-        for number, (name, given) in enumerate(opened(options.inputs, system.task.shape[0])):
+        for number, (name, given) in enumerate(pictures):
             answer = purifier(system, given, seed, start=number).cpu()
             save(answer[0], options.out / f"{name}.png")
             pairs.append(torch.cat((given, answer)))
