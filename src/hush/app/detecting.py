@@ -39,16 +39,13 @@ def detect(arguments: list[str]) -> None:
     """Find what does not belong."""
     import torch
 
-    from hush.app.inputs import opened
+    from hush.app.inputs import begun, opened
     from hush.data import save, strip
-    from hush.systems.index import load
     from hush.tasks.detect import Detect
 
     options = tyro.cli(Options, args=arguments, prog="hush detect")
-    if options.threads:
-        torch.set_num_threads(options.threads)
     detector = Detect(options.depth, options.steps, options.repeats)
-    system = load(options.run)
+    system = begun(options.run, options.threads)
     seed = random.getrandbits(31) if options.seed is None else options.seed
     scores = {}
     shape = system.task.shape
@@ -57,9 +54,9 @@ def detect(arguments: list[str]) -> None:
         for number, (name, given) in enumerate(pictures):
             found = detector(system, given, seed, start=number)
             scores[name] = float(found.score())
-            bright = found.map / found.map.max().clamp(min=1e-12)
+            bright = (found.map / found.map.max().clamp(min=1e-12)).cpu()
             save(bright[0], options.out / f"{name}-map.png")
-            parts = (given, found.reconstruction.clamp(0.0, 1.0), bright.expand_as(given))
+            parts = (given, found.reconstruction.clamp(0.0, 1.0).cpu(), bright.expand_as(given))
             save(strip(parts), options.out / f"{name}-beside.png")
     with (options.out / "scores.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("picture", "score"), *scores.items()])

@@ -1,4 +1,4 @@
-"""The pictures that a command is given."""
+"""The run and the pictures that a command is given."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,23 @@ from hush.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from hush.system import System
+
+
+def begun(run: Path, threads: int | None) -> "System":
+    """The system of a run, where it computes fastest here, on so many processor threads."""
+    import torch
+
+    from hush.systems.index import load
+    from hush.world import World
+
+    if threads:
+        torch.set_num_threads(threads)
+    system, device = load(run), World().device
+    system.denoiser.to(device)
+    system.codec.to(device)
+    return system
 
 
 def opened(

@@ -35,16 +35,13 @@ def purify(arguments: list[str]) -> None:
     import torch
 
     from hush.app.choices import choose
-    from hush.app.inputs import opened
+    from hush.app.inputs import begun, opened
     from hush.data import grid, save
-    from hush.systems.index import load
     from hush.tasks.purify import PURIFIERS
 
     options = tyro.cli(Options, args=arguments, prog="hush purify")
-    if options.threads:
-        torch.set_num_threads(options.threads)
     purifier = choose(PURIFIERS, "purifier", options.by)
-    system = load(options.run)
+    system = begun(options.run, options.threads)
     seed = random.getrandbits(31) if options.seed is None else options.seed
     pairs = []
     shape = system.task.shape

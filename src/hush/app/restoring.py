@@ -107,26 +107,21 @@ def denoise(arguments: list[str]) -> None:
 
 
 def _answer(verb: str, kind: type[Options], arguments: list[str]) -> None:
-    import torch
-
-    from hush.app.inputs import opened
-    from hush.systems.index import load
+    from hush.app.inputs import begun, opened
     from hush.tasks.restore import answers, question
 
     options = tyro.cli(kind, args=arguments, prog=f"hush {verb}", description=Options.__doc__)
     if options.count < 1:
         raise UserError(f"--count must be 1 or more, got {options.count}.")
-    if options.threads:
-        torch.set_num_threads(options.threads)
     seed = random.getrandbits(31) if options.seed is None else options.seed
-    system = _settled(load(options.run), options)
+    system = _settled(begun(options.run, options.threads), options)
     grey = None if verb == "colourise" else system.task.shape[0]
     pictures = opened(options.inputs, grey)
     for name, picture in pictures:
         whole, about = _about(verb, options, picture)
         asked = question(system, verb, whole, seed=seed, **about)
         drawn = answers(system, asked, options.count, seed, tile=options.tile, **_towards(options))
-        _write(options.out, name, whole, drawn)
+        _write(options.out, name, whole, drawn.cpu())
     print(f"{len(pictures)} answered with seed {seed}, {options.count} each, in {options.out}")
 
 

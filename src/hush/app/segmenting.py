@@ -121,15 +121,11 @@ def compare(arguments: list[str]) -> None:
 
 
 def _begun(options: Segment | Compare) -> "System":
-    import torch
-
-    from hush.systems.index import load
+    from hush.app.inputs import begun
 
     if (options.out is None) == (options.learn is None):
         raise UserError("Give one of both: --learn FOLDER to learn, --out FOLDER to be answered.")
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    return load(options.run)
+    return begun(options.run, options.threads)
 
 
 def _partners(

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hush.errors import UserError
+from hush.evaluation.held_out import device_of
 from hush.rng import derive
 from hush.samplers import Ancestral, Sampler
 from hush.system import System
@@ -85,6 +86,7 @@ class Detect:
         shape in [0, 1], and for a model that wants something given before it draws.
         """
         again = DiffPure(self.depth, self.steps, self.sampler)
+        pictures = pictures.to(device_of(system))
         answer, square = torch.zeros_like(pictures), torch.zeros_like(pictures)
         for repeat in range(self.repeats):
             one = again(system, pictures, derive(seed, f"repeat {repeat}"), start, batch)

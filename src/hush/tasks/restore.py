@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hush.errors import UserError
+from hush.evaluation.held_out import device_of
 from hush.guidance import ClassifierFree, Guidance, InTurn, Linear, Pool, Projection, Tiled
 from hush.rng import Streams, derive
 from hush.samplers import RePaint, Sampler
@@ -119,8 +120,9 @@ def answers(
     if not told:
         system = replace(system, task=replace(task, shape=asked.event))
     if asked.mask is not None:
-        known = system.codec.encode(asked.known)
-        sampler = RePaint(sampler or system.sampler, known, ~asked.mask)
+        device = device_of(system)
+        known, seen = system.codec.encode(asked.known.to(device)), ~asked.mask.to(device)
+        sampler = RePaint(sampler or system.sampler, known, seen)
         if isinstance(grid, int):
             grid = replace(system.grid, steps=grid)
         grid = grid or system.grid
@@ -207,15 +209,19 @@ def _told(
 
 def _held(system: System, verb: str, picture: Picture, mask: Mask | None, factor: int) -> Question:
     """The question to a model that only draws."""
-    event = tuple(picture.shape[1:])
+    event, device = tuple(picture.shape[1:]), device_of(system)
     if mask is not None:
         return Question(event, known=picture, mask=mask)
     if verb == "upscale":
         event = (event[0], event[1] * factor, event[2] * factor)
-        return Question(event, guidance=Projection(Pool(factor), system.codec.encode(picture)))
+        return Question(
+            event, guidance=Projection(Pool(factor), system.codec.encode(picture.to(device)))
+        )
     if verb == "colourise":
         event = (system.task.shape[0], *event[1:])
-        return Question(event, guidance=Projection(Luma(), system.codec.encode(grey(picture))))
+        return Question(
+            event, guidance=Projection(Luma(), system.codec.encode(grey(picture).to(device)))
+        )
     raise UserError(
         f"{system.name} was not trained to {verb}: train palette with --tasks "
         f"{'jpeg' if verb == 'restore' else verb}."
