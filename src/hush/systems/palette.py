@@ -1,18 +1,10 @@
 """One model for colours, holes, edges and JPEG."""
 
-from hush.codecs import Range
-from hush.denoisers import GaussianDenoiser
-from hush.denoisers.parameterisations import NoiseOfLevel
 from hush.errors import UserError, nearest
-from hush.guidance import Clip
 from hush.networks import Backbone
-from hush.objectives import Denoising
-from hush.objectives.times import Uniform
-from hush.processes import GaussianProcess
-from hush.samplers import Ancestral
-from hush.samplers.grids import Chain
 from hush.schedules import Tabulated
 from hush.system import Recipe, System, cited
+from hush.systems.sr3 import refined
 from hush.tasks.mixed import PALETTE, Mixed
 
 
@@ -46,15 +38,6 @@ def palette(
         if name not in PALETTE:
             raise UserError(f"Palette knows no task {name!r}: {nearest(name, PALETTE)}")
     made = tuple(PALETTE[name](shape) for name in tasks)
+    task = made[0] if len(made) == 1 else Mixed(shape, tasks=made)
     schedule = Tabulated.linear(chain, beta_first, beta_last)
-    network = backbone.build(shape, given=shape[0])
-    return System(
-        codec=Range(),
-        denoiser=GaussianDenoiser(GaussianProcess(schedule), network, NoiseOfLevel()),
-        objective=Denoising(times=Uniform(between=True), cond_dropout=0.0, absolute=absolute),
-        sampler=Ancestral(),
-        grid=Chain(min(walked, chain)),
-        task=made[0] if len(made) == 1 else Mixed(shape, tasks=made),
-        recipe=recipe,
-        threshold=Clip(),
-    )
+    return refined(task, schedule, backbone, walked, absolute, recipe)

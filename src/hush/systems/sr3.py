@@ -12,7 +12,7 @@ from hush.samplers import Ancestral
 from hush.samplers.grids import Chain
 from hush.schedules import Tabulated
 from hush.system import Recipe, System, cited
-from hush.tasks.images import Upscale
+from hush.tasks.images import FromPicture, Upscale
 
 
 @cited("Saharia et al. 2021, Image super-resolution via iterative refinement, arXiv:2104.07636")
@@ -45,14 +45,26 @@ def sr3(
         recipe: how it is trained.
     """
     schedule = Tabulated.linear(chain, beta_first, beta_last)
-    network = backbone.build(shape, given=shape[0])
+    return refined(Upscale(shape, factor=factor), schedule, backbone, walked, absolute, recipe)
+
+
+def refined(
+    task: FromPicture,
+    schedule: Tabulated,
+    backbone: Backbone,
+    walked: int,
+    absolute: bool,
+    recipe: Recipe,
+) -> System:
+    """The slots of SR3 for any task that makes a picture from another."""
+    network = backbone.build(task.shape, given=task.shape[0])
     return System(
         codec=Range(),
         denoiser=GaussianDenoiser(GaussianProcess(schedule), network, NoiseOfLevel()),
         objective=Denoising(times=Uniform(between=True), cond_dropout=0.0, absolute=absolute),
         sampler=Ancestral(),
-        grid=Chain(min(walked, chain)),
-        task=Upscale(shape, factor=factor),
+        grid=Chain(min(walked, schedule.steps)),
+        task=task,
         recipe=recipe,
         threshold=Clip(),
     )
