@@ -19,6 +19,7 @@ from hush.guidance import (
     DynamicThreshold,
     Guidance,
     Interval,
+    Judged,
 )
 from hush.noise import Coloured, Simplex
 from hush.processes import CategoricalProcess, GaussianProcess, ProductProcess
@@ -110,6 +111,7 @@ CONFIGURED = [
     ClassifierFree(0.0),
     ClassifierFree(3.0, rescale=0.7),
     Classifier(pulled_to_the_label, 2.0),
+    Judged(lambda x_0, level, cond: -0.1 * (x_0 - 0.3).flatten(1).square().sum(1), 2.0),
     Interval(ClassifierFree(), 0.0, math.inf),
     Interval(Classifier(pulled_to_the_label), 0.1, 3.0),
 ]
@@ -166,6 +168,64 @@ def test_a_classifier_and_no_classifier_agree_at_every_level_and_scale(schedule,
         close(Classifier(side)(denoiser)(x, time, cond).mean, bound.mean)
         way = max(way, (bound.mean - denoiser(x, time).mean).abs().max())
     assert way > 1.0  # there was one to go
+
+
+def state_of(belief, level, wanted):
+    """The x_t about which a belief of one number grows to be `wanted`, as a function of it: found
+    by halving, then one step of Newton's, which has the derivative of the inverse."""
+    low, high = torch.full_like(wanted, -1e3), torch.full_like(wanted, 1e3)
+    with torch.no_grad():
+        for _ in range(90):
+            middle = (low + high) / 2
+            below = belief(middle, level).mean < wanted
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    x = low.detach().requires_grad_()
+    with torch.enable_grad():
+        mean = belief(x, level).mean
+        (slope,) = torch.autograd.grad(mean.sum(), x)
+    return low + (wanted - mean.detach()) / slope
+
+
+@on_schedules
+def test_a_judge_that_knows_what_the_belief_says_of_the_class_is_bayes_rule(schedule):
+    """O10: p(c | x_t), told as a function of x̂_0(x_t), which grows with x_t. So the gradient through
+    the denoiser is that of the classifier, and the belief the conditional one."""
+    denoiser = MixtureDenoiser(GaussianProcess(schedule), PAIR)
+
+    def judge(x_0, level, cond):
+        return side(state_of(denoiser, level, x_0), level, cond)
+
+    class Free(MixtureDenoiser):
+        """It is never told the class: only the judge is."""
+
+        def forward(self, x_t, t, cond=None):
+            return super().forward(x_t, t)
+
+    free = Free(denoiser.process, PAIR)
+    for time in (0.2, 0.5, 0.8):
+        x, cond = states(denoiser.process, PAIR, time)
+        close(Judged(judge)(free)(x, time, cond).mean, denoiser(x, time, cond).mean, 1e-7)
+        twice = Classifier(side, 2.0)(denoiser)(x, time, cond)
+        close(Judged(judge, 2.0)(free)(x, time, cond).mean, twice.mean, 1e-7)
+
+
+@on_schedules
+def test_a_linear_judge_of_gaussian_data_is_bayes_rule_at_every_level(schedule):
+    """p(y | x_0) ∝ exp(a·x_0) makes N(m, Σ) to N(m + Σ a, Σ), and x̂_0 loses nothing of it."""
+    process = GaussianProcess(schedule)
+    root = torch.tensor([[1.0, 0.0, 0.0], [0.6, 0.7, 0.0], [-0.3, 0.4, 0.5]], dtype=torch.float64)
+    tilt = torch.tensor([0.8, -1.1, 0.4], dtype=torch.float64)
+    data = testing.FullGaussian(torch.tensor([0.2, 0.0, -0.5]).double(), root @ root.T)
+    tilted = testing.FullGaussian(data.mean + data.covariance @ tilt, data.covariance)
+    judged = Judged(lambda x_0, level, cond: x_0 @ tilt)
+    guided = judged(testing.FullGaussianDenoiser(process, data))
+    rng = Streams.of(4, 50)
+    for time in TIMES:
+        x = process.marginal(tilted.sample(rng), time).sample(rng.next())
+        exact = testing.FullGaussianDenoiser(process, tilted)(x, time)
+        belief = guided(x, time)
+        close(belief.mean, exact.mean)
+        close(belief.spread, exact.spread)
 
 
 def test_a_doubled_batch_and_two_batches_say_the_same(monkeypatch):

@@ -8,6 +8,7 @@ from hush.guidance.free import ClassifierFree
 from hush.guidance.in_turn import InTurn
 from hush.guidance.interval import Interval
 from hush.guidance.inverse import DPS, Observation, Projection, PseudoInverse, Reconstruction
+from hush.guidance.judged import Judged
 from hush.guidance.operators import Linear, Mask, Matrix, Pool
 from hush.guidance.thresholds import Clip, DynamicThreshold
 from hush.guidance.tiles import Tiled
@@ -23,6 +24,7 @@ __all__ = [
     "Guidance",
     "InTurn",
     "Interval",
+    "Judged",
     "Linear",
     "Mask",
     "Matrix",

@@ -85,6 +85,24 @@ def ascend(
     return slope, belief if recording or belief is None else _cut(belief)
 
 
+def through(
+    denoiser: Denoiser,
+    log_prob: Callable[[Gaussian], Tensor],
+    x_t: Tensor,
+    level: Level,
+    cond: Condition | None,
+) -> tuple[Gaussian, Tensor]:
+    """The belief about x_0, and the gradient at x_t of a log-probability (batch,) of it: through the
+    denoiser, that of each sample alone."""
+
+    def seen(x: Tensor) -> tuple[Tensor, Gaussian]:
+        belief = denoiser(x, level, cond)
+        return log_prob(belief), belief
+
+    slope, belief = ascend(seen, x_t)
+    return belief, slope
+
+
 def _cut(belief: Gaussian) -> Gaussian:
     """The belief without its way back to x_t."""
     variance = belief.variance

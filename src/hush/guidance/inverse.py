@@ -11,7 +11,7 @@ from hush.denoisers import Denoiser
 from hush.distributions import Gaussian
 from hush.errors import UserError
 from hush.guidance.base import Guidance
-from hush.guidance.evidence import Evidence, ascend
+from hush.guidance.evidence import Evidence, through
 from hush.guidance.operators import Linear
 from hush.guidance.thresholds import Held
 from hush.schedules import Level
@@ -80,14 +80,13 @@ class Observation(Evidence):
     def weigh(
         self, denoiser: Denoiser, x_t: Tensor, level: Level, cond: Condition | None
     ) -> tuple[Gaussian, Tensor]:
-        def log_prob(x: Tensor) -> tuple[Tensor, Gaussian]:
-            belief = denoiser(x, level, cond)
+        def log_prob(belief: Gaussian) -> Tensor:
             seen = self.operator(belief.mean)
             residual = _measured(self.y, seen) - seen
             weight = self.whitened(residual, belief, level)
-            return -0.5 * (residual * weight).flatten(1).sum(1), belief
+            return -0.5 * (residual * weight).flatten(1).sum(1)
 
-        slope, belief = ascend(log_prob, x_t)
+        belief, slope = through(denoiser, log_prob, x_t, level, cond)
         return belief, self.scale * slope
 
 
