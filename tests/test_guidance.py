@@ -188,8 +188,8 @@ def state_of(belief, level, wanted):
 
 @on_schedules
 def test_a_judge_that_knows_what_the_belief_says_of_the_class_is_bayes_rule(schedule):
-    """O10: p(c | x_t), told as a function of x̂_0(x_t), which grows with x_t. So the gradient through
-    the denoiser is that of the classifier, and the belief the conditional one."""
+    """O10: p(c | x_t), told as a function of x̂_0(x_t), which grows with x_t. So the gradient
+    through the denoiser is that of the classifier, and the belief the conditional one."""
     denoiser = MixtureDenoiser(GaussianProcess(schedule), PAIR)
 
     def judge(x_0, level, cond):

@@ -12,6 +12,7 @@ from hush.evaluation.classical import (
     replicated,
 )
 from hush.evaluation.classifier import Classifier, accuracy, fit_classifier
+from hush.evaluation.contrastive import fit_dual
 from hush.evaluation.detection import auroc, best_threshold, dice, f1, miou
 from hush.evaluation.distances import frechet, nearest, real_or_fake
 from hush.evaluation.held_out import Losses, held_out_each, held_out_losses
@@ -42,6 +43,7 @@ __all__ = [
     "f1",
     "fit_autoencoder",
     "fit_classifier",
+    "fit_dual",
     "fit_regression",
     "fitted_gaussian",
     "frechet",

@@ -1,6 +1,5 @@
 """A small classifier trained on the spot; its last layer but one is a space for distances."""
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -9,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hush.errors import UserError
+from hush.networks.trunk import trunk
 from hush.rng import derive
 
-_SMALLEST = 4  # sides are halved down to this
 _CHUNK = 512  # pictures seen at once where no gradient is kept
 
 
@@ -24,17 +23,8 @@ class Classifier(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], classes: int, width: int = 64) -> None:
         super().__init__()
-        channels, height, wide = shape
-        side = min(height, wide)
-        if side < _SMALLEST:
-            raise UserError(
-                f"The classifier got pictures of {height}x{wide}; expected 4x4 or more."
-            )
-        halvings = max(1, math.ceil(math.log2(side / _SMALLEST)))
-        layers = [_layer(channels, width // 2, stride=1), _layer(width // 2, width, stride=2)]
-        layers += [_layer(width, width, stride=2) for _ in range(halvings - 1)]
-        # Four quarters, not one mean: where a stroke lies tells a 6 from a 9.
-        self.trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.settings = {"shape": tuple(shape), "classes": classes, "width": width}
+        self.trunk = trunk(shape, width)
         self.embed = nn.Linear(4 * width, width)
         self.decide = nn.Linear(width, classes)
 
@@ -49,11 +39,6 @@ class Classifier(nn.Module):
     ) -> Float[Tensor, "batch classes"]:
         """The logits, (batch, classes)."""
         return self.decide(self.features(images))
-
-
-def _layer(inside: int, outside: int, stride: int) -> nn.Sequential:
-    convolution = nn.Conv2d(inside, outside, 3, stride, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.GroupNorm(8, outside), nn.ReLU())
 
 
 def fit_classifier(

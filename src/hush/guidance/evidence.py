@@ -92,8 +92,8 @@ def through(
     level: Level,
     cond: Condition | None,
 ) -> tuple[Gaussian, Tensor]:
-    """The belief about x_0, and the gradient at x_t of a log-probability (batch,) of it: through the
-    denoiser, that of each sample alone."""
+    """The belief about x_0, and the gradient at x_t of a log-probability (batch,) of it, through
+    the denoiser, that of each sample alone."""
 
     def seen(x: Tensor) -> tuple[Tensor, Gaussian]:
         belief = denoiser(x, level, cond)

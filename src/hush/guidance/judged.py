@@ -19,13 +19,13 @@ class Judged(Evidence):
     mean of the belief, through the denoiser.
 
     `judge(x̂_0, level, cond)` (batch,) is in nats, that of each sample alone, and need never have
-    seen noise: where `Classifier` wants one taught on noised states, this takes any that reads clean
-    data, such as a classifier of pictures or their likeness to a text (`hush.tasks.edit`). x̂_0 is
-    as the codec encodes it; `level` says how sure it is. What a judge looks at, such as the inside
-    of a mask, is its own business. Where the data are Gaussian and the judge is linear, scale 1 is
-    Bayes' rule; else x̂_0 stands for the x_0 that it is the mean of, and the scale is to be tried.
-    A step costs two to three evaluations, and the memory of training. The condition is passed on.
-    Without a judge, or at scale 0, there is no guidance.
+    seen noise: where `Classifier` wants one taught on noised states, this takes any that reads
+    clean data, such as a classifier of pictures or their likeness to a text (`hush.tasks.edit`).
+    x̂_0 is as the codec encodes it; `level` says how sure it is. What a judge looks at, such as the
+    inside of a mask, is its own business. Where the data are Gaussian and the judge is linear,
+    scale 1 is Bayes' rule; else x̂_0 stands for the x_0 that it is the mean of, and the scale is to
+    be tried. A step costs two to three evaluations, and the memory of training. The condition is
+    passed on. Without a judge, or at scale 0, there is no guidance.
 
     Raises:
         UserError: as `Evidence` does.
