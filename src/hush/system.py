@@ -136,6 +136,7 @@ class System:
         """The denoiser as it is to be walked, noise at t = 1, the streams left, the condition."""
         device = next(self.denoiser.parameters()).device
         shape, cond = self.request(count, cond, start)
+        shape = (count, *self.codec.event(shape[1:]))
         if isinstance(guidance, int | float):
             guidance = ClassifierFree(float(guidance))
         rng = Streams.of(derive(seed, "samples"), count, start, device)

@@ -37,11 +37,7 @@ def train(arguments: list[str]) -> None:
     source = open_source(options.data, **given(options.pictures))
     if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
         print(f"{options.data}: {source.summary()}", file=sys.stderr)
-    settings = {
-        key: getattr(options, key)
-        for key in inspect.signature(function).parameters
-        if key not in OWN
-    }
+    settings = _settings(function, options)
     torch.manual_seed(options.recipe.seed)  # the initial weights; this process is ours
     known = inspect.signature(function).parameters
     data: dict[str, Any] = {"shape": tuple(source.shape)}
@@ -51,6 +47,21 @@ def train(arguments: list[str]) -> None:
         data["levels"] = _levels(name, function, source)
     system = function(**data, **settings)
     run(system, source, options.out, options.recipe)
+
+
+def _settings(function: Any, options: Any) -> dict[str, Any]:
+    """What the command line says of a system's parameters; of a part that another run has learnt,
+    that run's."""
+    from hush.systems.taken import Taken
+
+    settings = {}
+    for key, parameter in inspect.signature(function).parameters.items():
+        if key not in OWN:
+            value = getattr(options, key)
+            if isinstance(parameter.default, Taken):
+                value = parameter.default if value is None else Taken.of(value)
+            settings[key] = value
+    return settings
 
 
 def _levels(name: str, function: Any, source: "Source") -> int | None:
@@ -91,6 +102,7 @@ def _parsed(name: str, function: Any, flags: list[str]) -> Any:
     import tyro
 
     from hush.data import PictureOptions
+    from hush.systems.taken import Taken
 
     says = docstring_parser.parse(function.__doc__)
     described = {param.arg_name: param.description for param in says.params}
@@ -99,9 +111,12 @@ def _parsed(name: str, function: Any, flags: list[str]) -> Any:
         ("out", Annotated[Path, tyro.conf.arg(help="Folder of the run; an existing one goes on.")]),
     ]
     for key, parameter in inspect.signature(function).parameters.items():
-        if key not in OWN:
-            kind = Annotated[parameter.annotation, tyro.conf.arg(help=described.get(key))]
-            columns.append((key, kind, field(default=parameter.default)))
+        if key in OWN:
+            continue
+        kind, default, about = parameter.annotation, parameter.default, {"help": described.get(key)}
+        if isinstance(default, Taken):
+            kind, default, about = Path | None, None, {**about, "metavar": "RUN"}
+        columns.append((key, Annotated[kind, tyro.conf.arg(**about)], field(default=default)))
     threads = Annotated[
         int | None, tyro.conf.arg(metavar="INT", help="Processor threads; by default all cores.")
     ]

@@ -19,7 +19,7 @@ from hush.errors import UserError
 from hush.evaluation.held_out import device_of
 from hush.likelihoods import Binned, Density, Flow, Uniform, bound, continuous
 from hush.likelihoods.decoders import Decoder
-from hush.processes import GaussianProcess
+from hush.processes import Encoded, GaussianProcess
 from hush.rng import Streams, derive
 from hush.samplers import grids
 from hush.schedules import Level, Tabulated
@@ -108,6 +108,11 @@ def likelihood(
 
 def _check(system: System, method: Method) -> None:
     process = system.denoiser.process
+    if isinstance(process, Encoded) or not system.codec.invertible:
+        raise UserError(
+            f"{system.name} loses some of the data on the way to its latents, so it has no "
+            "likelihood of theirs: measure what it draws or repeats."
+        )
     if method == "flow" and not isinstance(process, GaussianProcess):
         raise UserError("Tokens have no probability flow: use the bound.")
     numbers, chain = isinstance(process, GaussianProcess), isinstance(process.schedule, Tabulated)

@@ -5,17 +5,20 @@ from hush.networks.backbone import Backbone
 from hush.networks.blocks import Style
 from hush.networks.compiled import compiled
 from hush.networks.conditions import Features, Labels
+from hush.networks.critic import PatchCritic
 from hush.networks.dit import DiT
 from hush.networks.dropout import Dropout, positioned
 from hush.networks.energy import Gradient
 from hush.networks.features import features, places
 from hush.networks.precision import Precision, lowered
+from hush.networks.quantised import VQVAE
 from hush.networks.recompute import blocks, recomputed
 from hush.networks.tokens import Nominal, Ordinal, TokenNetwork
 from hush.networks.unet import UNet
 
 __all__ = [
     "VAE",
+    "VQVAE",
     "Autoencoder",
     "Backbone",
     "DiT",
@@ -25,6 +28,7 @@ __all__ = [
     "Labels",
     "Nominal",
     "Ordinal",
+    "PatchCritic",
     "Precision",
     "Style",
     "TokenNetwork",

@@ -30,9 +30,12 @@ class Autoencoder(nn.Module, ABC):
     """The two halves of a variational autoencoder. A subclass writes `encode` and `decode`.
 
     latent         the shape of one z, whose prior is N(0, I)
+    stride         how many elements of the data there are to one of z, along every side
     log_variance   that of numbers around x̂, one for all elements; it learns where x̂ is the mean
                    of a Gaussian, unless the likelihood names its variance
     """
+
+    stride: int = 1
 
     def __init__(self, latent: tuple[int, ...]) -> None:
         super().__init__()
@@ -47,9 +50,18 @@ class Autoencoder(nn.Module, ABC):
     def decode(self, z: Latent) -> Answer:
         """x̂: the mean of numbers given z, or the logit of what is 0 or 1."""
 
+    @property
+    def entered(self) -> tuple[nn.Module, ...]:
+        """The parts that are called by themselves: where `lowered` lowers it."""
+        return (self,)
+
     def forward(self, x: Data) -> Answer:
         """x there and back: x̂ of the mean of q(z | x)."""
         return self.decode(self.encode(x)[0])
+
+    def strain(self, z: Latent) -> Float[Tensor, " batch"] | float:
+        """What z costs beside its distance from the prior, per sample; of most nothing."""
+        return 0.0
 
     def sample(self, rng: Streams) -> Answer:
         """x̂ of z ~ N(0, I), one for each stream (one draw)."""
@@ -80,25 +92,34 @@ class VAE(Autoencoder):
                 f"An autoencoder needs data (channel, *space) with 1 to 3 sides and at least 1 "
                 f"latent channel, got shape {tuple(shape)} and latent {latent}."
             )
-        factor = 2 ** (len(multipliers) - 1)
-        super().__init__((latent, *(math.ceil(side / factor) for side in sides)))
+        stride = 2 ** (len(multipliers) - 1)
+        super().__init__((latent, *(math.ceil(side / stride) for side in sides)))
         widths = [width * multiplier for multiplier in multipliers]
-        self.size = torch.Size(sides)
-        self.encoder = Encoder(len(sides), channels, widths, latent, blocks)
+        self.size, self.stride = torch.Size(sides), stride
+        self.encoder = Encoder(len(sides), channels, widths, self._heads * latent, blocks)
         self.decoder = Decoder(len(sides), channels, widths, latent, blocks)
 
+    @property
+    def entered(self) -> tuple[nn.Module, ...]:
+        return (self.encoder, self.decoder)
+
+    _heads = 2  # a mean and a log-variance
+
     def encode(self, x: Data) -> tuple[Latent, Latent]:
-        return self.encoder(x.to(self.log_variance.dtype))
+        mean, log_variance = self.encoder(x.to(self.log_variance.dtype)).chunk(2, 1)
+        return mean, log_variance.clamp(LEAST, MOST)
 
     def decode(self, z: Latent) -> Answer:
-        return crop_to(self.decoder(z), self.size)
+        """x̂; of a z of other sides than those of `latent` as many data as it stands for."""
+        x = self.decoder(z)
+        return crop_to(x, self.size) if z.shape[2:] == self.latent[1:] else x
 
 
 class Encoder(nn.Module):
-    """(batch, channel, *space) to the mean and log-variance of z, each (batch, latent, *small)."""
+    """(batch, channel, *space) to (batch, out, *small): what a law of z is made of."""
 
     def __init__(
-        self, dims: int, channels: int, widths: Sequence[int], latent: int, blocks: int = 1
+        self, dims: int, channels: int, widths: Sequence[int], out: int, blocks: int = 1
     ) -> None:
         super().__init__()
         now = widths[0]
@@ -108,12 +129,11 @@ class Encoder(nn.Module):
             for _ in range(blocks):
                 layers.append(Block(dims, now, wide))
                 now = wide
-        layers += [group_norm(now), nn.SiLU(), convolution(dims, now, 2 * latent)]
+        layers += [group_norm(now), nn.SiLU(), convolution(dims, now, out)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, x: Map) -> tuple[Mapped, Mapped]:
-        mean, log_variance = self.layers(x).chunk(2, 1)
-        return mean, log_variance.clamp(LEAST, MOST)
+    def forward(self, x: Map) -> Mapped:
+        return self.layers(x)
 
 
 class Decoder(nn.Module):

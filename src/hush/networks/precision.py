@@ -1,6 +1,6 @@
 """A network that computes in half precision."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -13,19 +13,24 @@ TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @contextmanager
 def lowered(network: nn.Module, precision: Precision, device: torch.device) -> Iterator[None]:
-    """The network in lower precision, its answer in float32. All else, noise and losses above all,
-    stays in float32. "no" leaves it as it is."""
-    if precision == "no":
-        yield
-        return
-    inner = network.forward
-
-    def forward(*args: Any, **kwargs: Any) -> Tensor:
-        with torch.autocast(device.type, TYPES[precision]):
-            return inner(*args, **kwargs).float()
-
-    network.forward = forward
+    """The network in lower precision, its answer in float32; of one of several parts that are
+    called by themselves (`entered`) each. All else, noise and losses above all, stays in float32.
+    "no" leaves it as it is."""
+    parts = () if precision == "no" else getattr(network, "entered", (network,))
+    for part in parts:
+        part.forward = _lower(part.forward, TYPES[precision], device)
     try:
         yield
     finally:
-        del network.forward  # the class's own is seen again
+        for part in parts:
+            del part.forward  # the class's own is seen again
+
+
+def _lower(
+    inner: Callable[..., Tensor], kind: torch.dtype, device: torch.device
+) -> Callable[..., Tensor]:
+    def forward(*args: Any, **kwargs: Any) -> Tensor:
+        with torch.autocast(device.type, kind):
+            return inner(*args, **kwargs).float()
+
+    return forward

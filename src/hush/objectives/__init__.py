@@ -8,6 +8,7 @@ from hush.objectives.high_order import HighOrder
 from hush.objectives.joint import Joint
 from hush.objectives.learned_bound import LearnedBound
 from hush.objectives.order_agnostic import OrderAgnostic, order_losses, random_order
+from hush.objectives.reconstruction import Reconstruction
 from hush.objectives.score_matching import SlicedScoreMatching
 from hush.objectives.spread import Spread
 from hush.objectives.variational import Hybrid, Variational
@@ -23,6 +24,7 @@ __all__ = [
     "Normal",
     "Objective",
     "OrderAgnostic",
+    "Reconstruction",
     "SlicedScoreMatching",
     "Spread",
     "Variational",

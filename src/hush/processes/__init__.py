@@ -3,11 +3,13 @@
 from hush.processes import kernels
 from hush.processes.base import Moment, Process
 from hush.processes.categorical import CategoricalProcess
+from hush.processes.encoded import Encoded
 from hush.processes.gaussian import GaussianProcess
 from hush.processes.product import ProductProcess, Still
 
 __all__ = [
     "CategoricalProcess",
+    "Encoded",
     "GaussianProcess",
     "Moment",
     "Process",

@@ -62,6 +62,12 @@ TABLE = {
     "cascade": Row("pictures", "upscale", "a stage that doubts what it is given", "Ho et al. 2022"),
     "ddep": Row("pictures", "segment", "a decoder of one noise level", "Brempong et al. 2022"),
     "cmde": Row("pictures", "upscale", "both noised, at two speeds", "Batzolis et al. 2021"),
+    "autoencoder": Row(
+        "pictures", "compress", "few numbers for each place, and back", "Rombach et al. 2022"
+    ),
+    "ldm": Row(
+        "pictures", "generate", "a chain in an autoencoder's latents", "Rombach et al. 2022"
+    ),
     "palette": Row(
         "pictures", "restore", "colours, holes, edges, JPEG by one model", "Saharia et al. 2022"
     ),

@@ -122,12 +122,14 @@ def answers(
     if asked.mask is not None:
         device = device_of(system)
         known, seen = system.codec.encode(asked.known.to(device)), ~asked.mask.to(device)
+        seen = system.codec.places(seen)
         sampler = RePaint(sampler or system.sampler, known, seen)
         if isinstance(grid, int):
             grid = replace(system.grid, steps=grid)
         grid = grid or system.grid
         grid = grid if told else Jumps(grid.steps, grid, max(1, grid.steps // 25), REPEATS)
-    tiles = Tiled(tile or task.shape[1:]) if tile != 0 else None
+    sides = (tile, tile) if tile else task.shape[1:]
+    tiles = Tiled(system.codec.event((1, *sides))[1:]) if tile != 0 else None
     free = ClassifierFree(scale) if scale != 1.0 else None
     guidance = InTurn(tuple(part for part in (tiles, free, asked.guidance) if part))
     cond = asked.cond if told else -1 if kind is None and task.classes else kind
@@ -212,6 +214,11 @@ def _held(system: System, verb: str, picture: Picture, mask: Mask | None, factor
     event, device = tuple(picture.shape[1:]), device_of(system)
     if mask is not None:
         return Question(event, known=picture, mask=mask)
+    if not system.codec.invertible:
+        raise UserError(
+            f"{system.name} draws latents, of which a picture says nothing pixel by pixel: it can "
+            f"inpaint and uncrop; to {verb} take a model of pixels, or one trained for it."
+        )
     if verb == "upscale":
         event = (event[0], event[1] * factor, event[2] * factor)
         return Question(

@@ -14,7 +14,9 @@ from hush.system import System
 from hush.training.stored import cut
 from hush.world import World
 
-SMALL = 4096  # elements of a weight that is not worth cutting
+SMALL = (
+    4096  # elements of a weight that is not worth cutting; what is not trained is not cut either
+)
 
 
 class Learner(nn.Module):
@@ -48,7 +50,8 @@ def spread(module: nn.Module, world: World, shard: bool) -> nn.Module:
     from torch.distributed.fsdp import fully_shard  # only here: half a second
 
     mesh = init_device_mesh(world.device.type, (world.size,))
-    small = {weight for weight in module.parameters() if weight.numel() < SMALL}
+    weights = module.parameters()
+    small = {weight for weight in weights if weight.numel() < SMALL or not weight.requires_grad}
     for block in blocks(module):
         fully_shard(block, mesh=mesh, ignored_params=small)
     return fully_shard(module, mesh=mesh, ignored_params=small)

@@ -9,7 +9,7 @@ from torch import Tensor
 from hush.data import Source, grid, save, strip
 from hush.evaluation.held_out import Losses, held_out_each
 from hush.evaluation.yardstick import verdict, yardsticks
-from hush.processes import GaussianProcess
+from hush.processes import Encoded, GaussianProcess
 from hush.rng import Streams, derive
 from hush.samplers import Multistep
 from hush.tensors import Condition
@@ -106,6 +106,8 @@ class Reports:
         a model that wants something given, held-out records are: rows of what was given, what was
         drawn and what is true."""
         system = self.system
+        if isinstance(system.denoiser.process, Encoded):
+            return self._repeated()
         data, cond = self._asked() if system.task.asks else (None, None)
         count = DRAWN if data is None else len(data)
         numbers = isinstance(system.denoiser.process, GaussianProcess)
@@ -121,6 +123,13 @@ class Reports:
         if data is None:
             return grid(answers)
         return strip([system.task.shown(cond).cpu(), answers, data.cpu()])
+
+    def _repeated(self) -> Tensor:
+        """Held-out data above what is left of them on the way through an autoencoder."""
+        data, denoiser, codec = self._asked()[0], self.system.denoiser, self.system.codec
+        with torch.no_grad():
+            z = denoiser.process.marginal(codec.encode(data)).mean
+            return strip([data.cpu(), codec.decode(denoiser(z).mean).cpu()])
 
     def _asked(self) -> tuple[Tensor, Condition | None]:
         """Some held-out data, and what is given of them."""

@@ -22,7 +22,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,11 @@ BEGUN = (".lock", ".system.json.partial")  # what is there before there is a run
 
 
 def jsonable(value: Any) -> Any:
-    """Dataclasses as dictionaries and tuples as lists, as they come back from JSON."""
+    """Dataclasses as dictionaries and tuples as lists, as they come back from JSON; a field whose
+    metadata says "stored": False is left out."""
     if is_dataclass(value):
-        value = asdict(value)
+        kept = [part.name for part in fields(value) if part.metadata.get("stored", True)]
+        value = {name: getattr(value, name) for name in kept}
     if isinstance(value, dict):
         return {key: jsonable(item) for key, item in value.items()}
     return [jsonable(item) for item in value] if isinstance(value, tuple | list) else value

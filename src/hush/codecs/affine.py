@@ -1,40 +1,15 @@
-"""Codecs: data in their own units to x_0 and back. What they measure lives in their buffers, so a
-run stores it beside the weights."""
+"""Codecs that shift and scale, with what they measured of the data."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 import torch
-from jaxtyping import Float, Int64, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 
+from hush.codecs.base import Batch, Codec
 from hush.errors import UserError
 from hush.tensors import Condition
-
-Batch = Float[Tensor, " batch *event"]
-State = Shaped[Tensor, " batch *event"]
-
-
-class Codec(nn.Module, ABC):
-    """An invertible map between data and the x_0 a process works on, numbers or tokens."""
-
-    @abstractmethod
-    def fit(self, batches: Iterable[Tensor], levels: int | None = None) -> "Codec":
-        """Measure what is needed on batches of data; `levels` is the number of evenly spaced values
-        between 0 and 1 that the data can take, None when they are continuous."""
-
-    @abstractmethod
-    def encode(self, data: Batch, cond: Condition | None = None) -> State:
-        """Data to x_0, which may be what the data are beyond their condition."""
-
-    @abstractmethod
-    def decode(self, x_0: State, cond: Condition | None = None) -> Batch:
-        """x_0 to data, held to the range that was measured and to the data's own levels."""
-
-    @abstractmethod
-    def log_det(self, event: tuple[int, ...]) -> float:
-        """log |d x_0 / d data| of a whole event: what turns a density of x_0 into one of data."""
 
 
 class Affine(Codec, ABC):
@@ -138,33 +113,3 @@ class Standard(Affine):
 
     def choose(self, low: float, high: float, mean: float, deviation: float) -> tuple[float, float]:
         return mean, deviation / self.deviation
-
-
-class Levels(Codec):
-    """Data of `count` evenly spaced values between 0 and 1 to tokens 0 … count - 1. Halfway through
-    a walk tokens may be masked: that is shown as grey."""
-
-    def __init__(self, count: int = 256) -> None:
-        super().__init__()
-        if count < 2:
-            raise UserError(f"Tokens need at least 2 levels, got {count}.")
-        self.register_buffer("levels", torch.tensor(count))
-
-    def fit(self, batches: Iterable[Tensor], levels: int | None = None) -> "Codec":
-        """Nothing to measure. Raises `UserError` for data of another number of levels, or none."""
-        if levels != int(self.levels):
-            found = "continuous values" if levels is None else f"{levels} levels"
-            raise UserError(
-                f"The model is over {int(self.levels)} levels, the data have {found}: make it with "
-                "the data's own number of levels, or use a system of continuous values."
-            )
-        return self
-
-    def encode(self, data: Batch, cond: Condition | None = None) -> Int64[Tensor, " batch *event"]:
-        return (data.double() * (self.levels - 1)).round().long()
-
-    def decode(self, x_0: Int64[Tensor, " batch *event"], cond: Condition | None = None) -> Batch:
-        return torch.where(x_0 < self.levels, x_0.double() / (self.levels - 1), 0.5).float()
-
-    def log_det(self, event: tuple[int, ...]) -> float:
-        return 0.0  # a probability of tokens is one of the data

@@ -1,0 +1,169 @@
+"""Autoencoders as systems, and diffusion in their latents."""
+
+import pytest
+import torch
+from torch.func import functional_call
+
+from hush import systems
+from hush.codecs import Latent, Range
+from hush.data import InMemory
+from hush.denoisers import Decoded
+from hush.errors import UserError
+from hush.evaluation import likelihood
+from hush.networks import VAE, VQVAE, Backbone, PatchCritic
+from hush.objectives import EvidenceLowerBound, Reconstruction
+from hush.rng import Streams
+from hush.systems.index import load
+from hush.systems.taken import Taken
+from hush.tasks import answers, question
+from hush.training.loop import train
+from hush.training.run import Run
+
+SIZES = {"width": 8, "multipliers": (1, 2), "blocks": 1, "latent": 3}
+SHORT = {"batch": 8, "learning_rate": 1e-3, "warmup": 2, "held_out": 0.2, "show": False}
+SMALL = Backbone(width=8, multipliers=(1, 2), blocks=1, attention=(1,), dropout=0.0)
+
+
+def pictures(count=40, shape=(1, 8, 8)):
+    return ((Streams.of(1, count).uniform(shape) * 16).round() / 16).float()
+
+
+@pytest.fixture(scope="module")
+def source():
+    return InMemory(pictures(), torch.arange(40) % 3, levels=17)
+
+
+@pytest.fixture(scope="module")
+def first(source, tmp_path_factory):
+    """The run of an autoencoder, a few steps old."""
+    torch.manual_seed(0)
+    out = tmp_path_factory.mktemp("runs") / "first"
+    system = systems.autoencoder((1, 8, 8), **SIZES, adversarial=0.5, critic=8)
+    train(system, source, out, **SHORT, steps=6, save_every=3)
+    return out
+
+
+def perturbed(network):
+    for weight in network.parameters():
+        weight.data += 0.1 * torch.randn_like(weight)
+    return network.double()
+
+
+@pytest.mark.parametrize("kind", [VAE, VQVAE])
+def test_an_autoencoder_without_a_critic_is_taught_by_the_bound(kind):
+    torch.manual_seed(0)
+    network, x_0 = perturbed(kind((1, 8, 8), **SIZES)), 2 * pictures(5).double() - 1
+    rng = Streams.of(3, 5)
+    loss = Reconstruction(kl_weight=0.3).at(Decoded(network), x_0, 1.0, rng)
+    bound = EvidenceLowerBound(kl_weight=0.3)(network, x_0, rng) / x_0[0].numel()
+    z = network.encode(x_0)[0]
+    torch.testing.assert_close(loss, bound + network.strain(z), rtol=1e-6, atol=0)
+
+
+def test_each_player_is_moved_by_its_own_loss_alone():
+    torch.manual_seed(0)
+    denoiser = Decoded(perturbed(VAE((1, 8, 8), **SIZES)), perturbed(PatchCritic(1, 8)))
+    x_0, rng, network, critic = pictures(4).double(), Streams.of(3, 4), *denoiser.children()
+    game = Reconstruction(adversarial=0.7).at(denoiser, x_0, 1.0, rng).sum()
+    players = list(network.parameters()), list(critic.parameters())
+    moved = [torch.autograd.grad(game, each, retain_graph=True) for each in players]
+
+    made = network.decode(denoiser.process.marginal(x_0).sample(rng))
+    alone = Reconstruction().at(denoiser, x_0, 1.0, rng).sum()
+    frozen = {name: weight.detach() for name, weight in critic.named_parameters()}
+    fooled = -functional_call(critic, frozen, (made,)).flatten(1).mean(1).sum()
+    wanted = torch.autograd.grad(alone + 0.7 * fooled, players[0])
+    for got, want in zip(moved[0], wanted, strict=True):
+        torch.testing.assert_close(got, want)
+    doubt = (1 - critic(x_0)).relu() + (1 + critic(made.detach())).relu()
+    wanted = torch.autograd.grad(0.5 * doubt.flatten(1).mean(1).sum(), players[1])
+    for got, want in zip(moved[1], wanted, strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_a_codebook_decodes_the_nearest_entry_and_hands_its_gradient_on():
+    torch.manual_seed(0)
+    network = VQVAE((1, 8, 8), **SIZES, entries=16).double()
+    z = torch.randn(4, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+    tokens = network.tokens(z)
+    flat = z.detach().movedim(1, -1).reshape(-1, 3)
+    far = torch.stack([((flat - entry) ** 2).sum(1) for entry in network.codebook.detach()], 1)
+    assert torch.equal(tokens.flatten(), far.argmin(1))
+    entry = network.entry(tokens).detach()
+    torch.testing.assert_close(network.decode(z), network.decode(entry))  # its own nearest
+    aside = entry.clone().requires_grad_(True)
+    slopes = [torch.autograd.grad(network.decode(x).square().sum(), x)[0] for x in (z, aside)]
+    torch.testing.assert_close(*slopes)
+
+
+@pytest.mark.parametrize("kind", [VAE, VQVAE])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 9, 13)])
+def test_latents_are_measured_and_keep_the_places_of_the_data(kind, shape):
+    torch.manual_seed(0)
+    network, data = kind(shape, width=8, multipliers=(1, 2, 2), latent=3), pictures(64, shape)
+    codec = Latent(Range().fit([data], 17), network)
+    x_0 = codec.fit(data.split(20), 17).encode(data)
+    assert tuple(x_0.shape[1:]) == codec.event(shape)
+    each = x_0.transpose(0, 1).flatten(1)
+    torch.testing.assert_close(each.mean(1), torch.zeros(3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(each.std(1, correction=0), torch.ones(3), rtol=0, atol=1e-4)
+    back, z = codec.decode(x_0), network.encode(codec.inner.encode(data))[0]
+    assert torch.equal(back, codec.inner.decode(network.decode(z)))
+    assert torch.equal(back, (back * 16).round() / 16)
+    known = torch.ones(1, 1, *shape[1:], dtype=torch.bool)
+    known[..., 3, 4] = False
+    unknown = (~codec.places(known)).nonzero().tolist()
+    assert unknown == [[0, 0, 0, 1]]  # the one latent that stands for rows 0-3, columns 4-7
+    assert codec.places(known).shape[2:] == x_0.shape[2:]
+
+
+def test_a_latent_run_keeps_its_autoencoder_and_needs_no_other_folder(source, first, tmp_path):
+    moved = first.rename(tmp_path / "first")
+    try:
+        torch.manual_seed(0)
+        taken = Taken.of(moved)
+        system = systems.ldm((1, 8, 8), source.classes, taken, SMALL, chain=50, walked=3)
+        trained = train(system, source, tmp_path / "second", **SHORT, steps=3)
+        before = load(moved).denoiser.network.state_dict()
+        after = trained.codec.autoencoder.state_dict()
+        assert all(torch.equal(before[name], after[name]) for name in before)  # it learns no more
+        assert "weights" not in Run(tmp_path / "second").record["arguments"]["autoencoder"]
+        drawn = trained.sample(3, seed=2)
+    finally:
+        moved.rename(first)
+    assert torch.equal(load(tmp_path / "second").sample(3, seed=2), drawn)
+    assert drawn.shape == (3, 1, 8, 8)
+
+
+def test_known_pixels_come_back_from_a_latent_run(source, first):
+    torch.manual_seed(0)
+    system = systems.ldm((1, 8, 8), (), Taken.of(first), SMALL, chain=50, walked=4)
+    system.codec.fit([source.images])
+    mask = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    mask[..., 2:5, 3:6] = True
+    picture = source.images[:1]
+    drawn = answers(system, question(system, "inpaint", picture, mask), 2, seed=1, grid=4)
+    assert torch.equal(drawn[:, :, ~mask[0, 0]], picture[:, :, ~mask[0, 0]].expand(2, -1, -1))
+    assert not torch.equal(drawn[0], drawn[1])
+    with pytest.raises(UserError, match="draws latents"):
+        question(system, "upscale", picture)
+
+
+def test_what_latents_cannot_say_is_refused(source, first):
+    system = systems.ldm((1, 8, 8), (), Taken.of(first), SMALL, chain=50)
+    for one in (system, load(first)):
+        with pytest.raises(UserError, match="no likelihood"):
+            likelihood(one, source)
+    with pytest.raises(UserError, match="no bits"):
+        system.codec.log_det((1, 8, 8))
+    with pytest.raises(UserError, match="hush train autoencoder"):
+        systems.ldm((1, 8, 8))
+    with pytest.raises(UserError, match="pictures \\(1, 8, 8\\), the data are \\(3, 8, 8\\)"):
+        systems.ldm((3, 8, 8), autoencoder=Taken.of(first))
+    other = Taken("ddpm", {"shape": [1, 8, 8], "backbone": {"width": 8, "multipliers": [1]}})
+    with pytest.raises(UserError, match="one of ddpm"):
+        systems.ldm((1, 8, 8), autoencoder=other)
+
+
+def test_reports_show_pictures_above_what_is_left_of_them(first):
+    assert [file.name for file in (first / "samples").iterdir()] == ["step-000000006.png"]
