@@ -32,8 +32,11 @@ COMMANDS = {
     "segment": Command("segmenting", "RUN INPUT --out FOLDER", "what every pixel shows"),
     "compare": Command("segmenting", "RUN BEFORE AFTER --out FOLDER", "what has changed"),
     "purify": Command("purifying", "RUN INPUT --out FOLDER", "an attack washed out"),
+    "teach": Command(
+        "teaching", "encoder --data FOLDER --out ENC", "what pictures show, for inpaint to heed"
+    ),
     "evaluate": Command(
-        "evaluating", "RUN --data DATA", "how probable the data are to a run, in bits per dimension"
+        "evaluating", "RUN --data DATA", "how good a run is, beside what it is to be read against"
     ),
     "retell": Command(
         "retelling", "RUN --data DATA --out NEW", "the same weights with the best variances"

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hush.system import System
+    from hush.tasks.edit import Judge
 
 Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 Word = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,16 @@ class Inpaint(Options):
     mask: File = None
     """A picture of the same size, white where something is to be made."""
     classes: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
-    """What is to be made, of a model that only draws and has classes."""
+    """What is to be made, of a model that only draws and has classes, or by a --classifier."""
+    text: Annotated[str | None, tyro.conf.arg(metavar="TEXT")] = None
+    """What the whole picture is to show, in words of the --encoder; several answers are ranked."""
+    encoder: Folder = None
+    """What `hush teach encoder` wrote."""
+    classifier: Folder = None
+    """What `hush teach classifier` wrote, for a run without classes; several answers are ranked."""
     guidance: float = 1.0
-    """How far it is guided to that class; 1 is not at all."""
+    """How far it is guided there: of the run's own class 1 is as far as it believes, of a --text or
+    a --classifier as far as Bayes' rule goes, and 0 not at all."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,7 @@ def denoise(arguments: list[str]) -> None:
 
 def _answer(verb: str, kind: type[Options], arguments: list[str]) -> None:
     from hush.app.inputs import begun, opened
+    from hush.tasks.edit import ranked, towards
     from hush.tasks.restore import answers, question
 
     options = tyro.cli(kind, args=arguments, prog=f"hush {verb}", description=Options.__doc__)
@@ -117,10 +127,13 @@ def _answer(verb: str, kind: type[Options], arguments: list[str]) -> None:
     system = _settled(begun(options.run, options.threads), options)
     grey = None if verb == "colourise" else system.task.shape[0]
     pictures = opened(options.inputs, grey)
+    judge, own = _wanted(options)
     for name, picture in pictures:
         whole, about = _about(verb, options, picture)
         asked = question(system, verb, whole, seed=seed, **about)
-        drawn = answers(system, asked, options.count, seed, tile=options.tile, **_towards(options))
+        asked = towards(system, asked, judge, options.guidance) if judge else asked
+        drawn = answers(system, asked, options.count, seed, tile=options.tile, **own)
+        drawn = ranked(judge, drawn)[0] if judge else drawn
         _write(options.out, name, whole, drawn.cpu())
     print(f"{len(pictures)} answered with seed {seed}, {options.count} each, in {options.out}")
 
@@ -159,11 +172,14 @@ def _about(verb: str, options: Options, picture: "Tensor") -> tuple["Tensor", di
     return picture, {}
 
 
-def _towards(options: Options) -> dict[str, Any]:
-    """What is to be made in a hole, if that is said."""
-    if isinstance(options, Inpaint):
-        return {"kind": options.classes, "scale": options.guidance}
-    return {}
+def _wanted(options: Options) -> tuple["Judge | None", dict[str, Any]]:
+    """Who judges what is made in a hole, or else what the model itself is to make there."""
+    from hush.app.editing import judged
+
+    if not isinstance(options, Inpaint):
+        return None, {}
+    judge = judged(options)
+    return judge, {} if judge else {"kind": options.classes, "scale": options.guidance}
 
 
 def _write(out: Path, name: str, picture: "Tensor", drawn: "Tensor") -> None:

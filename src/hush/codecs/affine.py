@@ -51,10 +51,12 @@ class Affine(Codec, ABC):
         return ((data.double() - self.shift) / self.scale).to(data.dtype)
 
     def decode(self, x_0: Batch, cond: Condition | None = None) -> Batch:
-        data = (x_0.double() * self.scale + self.shift).clamp(self.low, self.high)
-        steps = (self.levels - 1).clamp(min=1)
-        snapped = (data * steps).round() / steps
-        return torch.where(self.levels > 1, snapped, data).to(x_0.dtype)
+        line = x_0.double() * self.scale + self.shift
+        data, steps = line.clamp(self.low, self.high), (self.levels - 1).clamp(min=1)
+        held = torch.where(self.levels > 1, (data * steps).round() / steps, data)
+        if x_0.requires_grad:  # rounding has no slope: on the way back it is the line
+            held = line + (held - line).detach()
+        return held.to(x_0.dtype)
 
     def log_det(self, event: tuple[int, ...]) -> float:
         return -math.prod(event) * math.log(self.scale.item())

@@ -30,7 +30,8 @@ class Codec(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, x_0: State, cond: Condition | None = None) -> Batch:
-        """x_0 to data, held to the range that was measured and to the data's own levels."""
+        """x_0 to data, held to the range that was measured and to the data's own levels; a gradient
+        passes over both on its way back."""
 
     @abstractmethod
     def log_det(self, event: tuple[int, ...]) -> float:

@@ -102,7 +102,7 @@ def spelt(caption: str) -> list[str]:
     >>> spelt("A seven, on grass.")
     ['a', 'seven', 'on', 'grass']
     """
-    return re.findall(r"\w+", caption.lower())
+    return re.findall(r"[^\W_]+", caption.lower())
 
 
 def vocabulary(captions: Iterable[str]) -> tuple[str, ...]:

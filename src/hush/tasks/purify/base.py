@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from hush.codecs import Affine, Codec
 from hush.denoisers import Denoiser
 from hush.errors import UserError
 from hush.guidance import Guidance
@@ -60,7 +59,7 @@ class Purifier(ABC):
             with torch.set_grad_enabled(torch.is_grad_enabled() and pictures.requires_grad):
                 system.denoiser.eval()
                 x_0 = self.clean(system, system.codec.encode(pictures), rng)
-                return _decoded(system.codec, x_0)
+                return system.codec.decode(x_0)
 
         return defence
 
@@ -69,14 +68,6 @@ def asked(system: System, guidance: Guidance | None = None) -> Denoiser:
     """The run's denoiser as it is to be asked."""
     denoiser = guidance(system.denoiser) if guidance else system.denoiser
     return system.threshold(denoiser) if system.threshold else denoiser
-
-
-def _decoded(codec: Codec, x_0: State) -> Pictures:
-    pictures = codec.decode(x_0)
-    if not (x_0.requires_grad and isinstance(codec, Affine)):
-        return pictures
-    line = (x_0.double() * codec.scale + codec.shift).to(pictures)
-    return line + (pictures - line).detach()
 
 
 def _must_fit(system: System, pictures: Tensor) -> None:
