@@ -183,9 +183,17 @@ def test_systems_lists_every_page_of_the_room(capsys):
     hush("systems")
     said = capsys.readouterr().out
     room = Path(systems.__file__).parent
-    pages = {path.stem for path in room.glob("*.py")} - {"__init__", "index"}
+    pages = {path.stem for path in room.glob("*.py")} - {"__init__", "index", "taken"}
     assert pages == set(systems.TABLE)
-    assert all(page in said for page in pages)
+    assert all(page in said for page in (*pages, *systems.index.USES))
+
+
+@pytest.mark.parametrize("name", systems.index.USES)
+def test_what_is_no_system_but_a_use_of_one_names_its_verb(name):
+    verb = systems.index.USES[name].verb
+    assert verb.split()[1] in cli.COMMANDS
+    with pytest.raises(UserError, match=verb):
+        hush("train", name, "--data", "digits", "--out", "nowhere")
 
 
 def test_choices_name_every_sampler_and_grid():

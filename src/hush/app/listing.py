@@ -1,24 +1,34 @@
 """`hush systems` and `hush cite`."""
 
 from hush.errors import UserError
-from hush.systems.index import TABLE
+from hush.systems.index import TABLE, USES
 
 
 def systems(arguments: list[str]) -> None:
     """Print the table of systems."""
     if arguments:
-        print("usage: hush systems\n\nThe table of systems: name, data, task, paper.")
+        print("usage: hush systems\n\nThe systems that are trained, and the uses of a trained run.")
         return
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("system", "data", "task", "what it is", "paper"):
-        table.add_column(column, style="bold" if column == "system" else "")
+    def table(first: str, *columns: str) -> Table:
+        made = Table(box=box.SIMPLE_HEAD)
+        made.add_column(first, style="bold")
+        for column in columns:
+            made.add_column(column)
+        return made
+
+    trained = table("system", "data", "task", "what it is", "paper")
     for name, row in TABLE.items():
-        table.add_row(name, row.data, row.task, row.says, row.paper)
-    Console().print(table)
+        trained.add_row(name, row.data, row.task, row.says, row.paper)
+    uses = table("use of a trained run", "by", "what it is", "paper")
+    for name, use in USES.items():
+        uses.add_row(name, use.verb, use.says, use.paper)
+    console = Console()
+    console.print(trained)
+    console.print(uses)
 
 
 def cite(arguments: list[str]) -> None:

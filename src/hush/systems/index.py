@@ -21,6 +21,14 @@ class Row(NamedTuple):
     paper: str
 
 
+class Use(NamedTuple):
+    """What is done with a trained run, and nothing learnt for it but by the verb itself."""
+
+    verb: str
+    says: str
+    paper: str
+
+
 TABLE = {
     "ddpm": Row("pictures", "generate", "a chain of small noisings walked back", "Ho et al. 2020"),
     "ddim": Row("pictures", "generate", "the same in few deterministic steps", "Song et al. 2021"),
@@ -74,8 +82,31 @@ TABLE = {
 }
 
 
+USES = {
+    "repaint": Use("hush inpaint", "what is known put back at every step", "Lugmayr et al. 2022"),
+    "blended": Use(
+        "hush inpaint --text", "a region towards a class or a text", "Avrahami et al. 2022"
+    ),
+    "ddpm_features": Use(
+        "hush segment", "pixels told apart by the network's features", "Baranchuk et al. 2022"
+    ),
+    "ddpm_cd": Use("hush compare", "change, by the features of both dates", "Bandara et al. 2022"),
+    "diffpure": Use("hush purify", "an attack drowned in noise", "Nie et al. 2022"),
+    "threat_agnostic": Use(
+        "hush purify --by deterministic", "the same, walked back without noise", "Blau et al. 2022"
+    ),
+    "adp": Use("hush purify --by adaptive", "steps along the score", "Yoon et al. 2021"),
+    "gdmp": Use("hush purify --by guided", "held near the picture", "Wang et al. 2022"),
+}
+
+
 def find(name: str) -> Callable:
     """The function of a system, `hush.systems.<name>`; a misspelt name gets the nearest one."""
+    if name in USES:
+        raise UserError(
+            f"{name} is not trained: it is a use of any trained run of such data, {USES[name].verb}"
+            " RUN."
+        )
     if name not in TABLE:
         raise UserError(f"There is no system {name!r}: {nearest(name, TABLE)}")
     return getattr(importlib.import_module(f"hush.systems.{name}"), name)
