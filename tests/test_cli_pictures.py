@@ -1,6 +1,7 @@
 """The verbs that take a picture and give one back, as a person meets them."""
 
 import shlex
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,9 @@ from PIL import Image
 
 from hush.app import cli
 from hush.errors import UserError
+from hush.evaluation import fit_autoencoder
+from hush.evaluation.baselines import pixel_space
+from hush.tasks import judged
 
 SMALL = "--width 8 --multipliers 1 2 --blocks 1 --attention --dropout 0 --batch 8 --warmup 1 "
 SMALL += "--chain 25 --steps 2 --sample-every 50 --threads 1 --size 16 --held-out 0.3"
@@ -99,7 +103,18 @@ def test_what_does_not_belong_is_told_with_a_score_and_an_attack_is_washed_out(h
     assert pixels(home / "pure" / "0.png").shape == (16, 16, 3)
 
 
-def test_pixels_get_the_classes_of_a_few_masks_and_changes_are_found(home, capsys):
+@pytest.fixture
+def soon(monkeypatch):
+    """Yardsticks that take no minutes."""
+    monkeypatch.setattr("hush.tasks.judged.pictures.patch_space", pixel_space)
+    short = partial(fit_autoencoder, steps=1)
+    monkeypatch.setattr("hush.tasks.judged.anomalies.fit_autoencoder", lambda x, *_: short(x))
+    for name in ("judge_segment", "judge_change"):
+        quick = partial(getattr(judged, name), steps=50)
+        monkeypatch.setattr(f"hush.tasks.judged.{name}", quick)
+
+
+def test_pixels_get_the_classes_of_a_few_masks_and_changes_are_found(home, capsys, soon):
     for folder in ("scenes", "masks", "later", "changed"):
         (home / folder).mkdir()
     for number in range(4):
@@ -113,16 +128,56 @@ def test_pixels_get_the_classes_of_a_few_masks_and_changes_are_found(home, capsy
         for folder in ("masks", "changed"):
             Image.fromarray(mask).save(home / folder / f"{number}.png")
     hush(f"segment {home}/ddpm {home}/scenes --learn {home}/masks")
-    assert "Learnt 2 classes (grey 0, 200) of 4" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Learnt 2 classes (grey 0, 200) of 4" in said
+    assert "mIoU on 1 held out, learnt from the other 3" in said
     hush(f"segment {home}/ddpm {home}/scenes/1.png --out {home}/parts")
     answer, truth = pixels(home / "parts" / "1.png"), truth_of(home, 1)
     red = answer[..., 0] == 0xE6
     assert (red == (truth == 200)).mean() > 0.95
     assert pixels(home / "parts" / "1-sure.png").max() == 255
     hush(f"compare {home}/ddpm {home}/scenes {home}/later --learn {home}/changed")
+    assert "of the raw difference at its best threshold: 1.000." in capsys.readouterr().out
     hush(f"compare {home}/ddpm {home}/scenes/2.png {home}/later/2.png --out {home}/diff")
     assert ((pixels(home / "diff" / "2.png") > 127) == (truth_of(home, 2) == 200)).mean() > 0.9
     assert (home / "diff" / "changes.csv").read_text().startswith("picture,changed")
+
+
+def test_a_run_that_is_given_pictures_is_read_beside_what_needs_no_diffusion(home, capsys, soon):
+    (home / "more").mkdir()
+    for number, picture in enumerate(np.random.default_rng(1).random((8, 16, 16, 3))):
+        Image.fromarray((255 * picture).astype(np.uint8)).save(home / "more" / f"{number}.png")
+    asked = f"--data {home}/more --size 16 --threads 1 --steps 2"
+    hush(f"evaluate {home}/sr3 {asked} --regression 1 --sampler ddim")
+    said = capsys.readouterr().out
+    for word in ("bicubic", "regression", "sr3", "consistency", "4 pictures that the run may have"):
+        assert word in said, word
+    hush(f"evaluate {home}/palette {asked} --regression 0 --count 8")
+    said = capsys.readouterr().out
+    for word in ("colourise", "grey", "biharmonic", "edges", "JPEG"):
+        assert word in said, word
+    assert said.count("palette") == 4
+    assert "consistency" not in said
+    hush(f"evaluate {home}/sr3 {asked} --method bound")
+    assert "bits per dimension" in capsys.readouterr().out
+
+
+def test_what_detect_finds_is_read_beside_an_autoencoder_and_a_blur(home, capsys, soon):
+    (home / "spots").mkdir()
+    for number in range(3):
+        mask = np.zeros((16, 16), np.uint8)
+        mask[4:9, 2 + number : 9] = 255
+        Image.fromarray(mask).save(home / "spots" / f"{number}.png")
+    (home / "spotted").mkdir()
+    for number in range(3):
+        Image.open(home / "photos" / f"{number}.png").save(home / "spotted" / f"{number}.png")
+    hush(
+        f"evaluate {home}/ddpm --data {home}/photos --size 16 --anomalous {home}/spotted "
+        f"--masks {home}/spots --steps 2 --repeats 1 --threads 1"
+    )
+    said = capsys.readouterr().out
+    for word in ("AUROC of pixels", "Dice", "ddpm", "autoencoder", "blur residual", "3 pictures"):
+        assert word in said, word
 
 
 def truth_of(home, number):
@@ -142,6 +197,9 @@ def truth_of(home, number):
         ("segment {home}/ddpm {home}/photos", "--learn FOLDER to learn, --out FOLDER"),
         ("segment {home}/palette {home}/photos --out {home}/x", "fit a segmenter first"),
         ("segment {home}/ddpm {home}/photos --learn {home}/hole.png", "has no picture called 0"),
+        ("evaluate {home}/ddpm --data {home}/photos --size 16 --method answers", "from nothing"),
+        ("evaluate {home}/sr3 --data {home}/photos --size 16", "4 or more of each"),
+        ("evaluate {home}/ddpm --data {home}/photos --size 16 --masks {home}/x", "give both"),
         ("detect {home}/sr3 {home}/photos/0.png --out {home}/x", "generates"),
         ("purify {home}/ddpm {home}/photos --by difpure --out {home}/x", "diffpure"),
     ],

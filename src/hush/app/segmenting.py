@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hush.system import System
+    from hush.tasks.judged import Score
 
 Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
@@ -68,18 +69,21 @@ def segment(arguments: list[str]) -> None:
     from hush.app.inputs import opened
     from hush.data import save
     from hush.tasks import Segmenter, fit_segmenter
+    from hush.tasks.judged import judge_segment
 
     options = tyro.cli(Segment, args=arguments, prog="hush segment")
     system = _begun(options)
     pictures = dict(opened(options.inputs, system.task.shape[0]))
     if options.learn:
-        grey = _stacked(_partners(pictures, options.learn))
+        grey = _stacked(partners(pictures, options.learn))
         levels = grey.mul(255).round().unique()
         masks = torch.searchsorted(levels, grey.mul(255).round())[:, 0]
         names = [f"{int(level)}" for level in levels]
-        reader = fit_segmenter(system, _stacked(pictures), masks, names, seed=options.seed)
-        path = reader.save(options.run)
+        stacked = _stacked(pictures)
+        scores = judge_segment(system, stacked, masks, names, seed=options.seed)
+        path = fit_segmenter(system, stacked, masks, names, seed=options.seed).save(options.run)
         print(f"Learnt {len(names)} classes (grey {', '.join(names)}) of {len(masks)}: {path}")
+        _tell("mIoU", scores, len(masks), "the same head on raw pixels")
         return
     reader = Segmenter.load(options.run, system)
     colours = torch.tensor([list(bytes.fromhex(code)) for code in COLOURS.split()]) / 255
@@ -97,17 +101,20 @@ def compare(arguments: list[str]) -> None:
     from hush.app.inputs import opened
     from hush.data import save
     from hush.tasks import ChangeDetector, fit_change
+    from hush.tasks.judged import judge_change
 
     options = tyro.cli(Compare, args=arguments, prog="hush compare")
     system = _begun(options)
     channels = system.task.shape[0]
     before = dict(opened((options.before,), channels))
-    after = _partners(before, options.after, channels)
+    after = partners(before, options.after, channels)
     if options.learn:
-        changed = (_stacked(_partners(before, options.learn)) > 0.5)[:, 0].long()
+        changed = (_stacked(partners(before, options.learn)) > 0.5)[:, 0].long()
         pairs = _stacked(before), _stacked(after)
+        scores = judge_change(system, *pairs, changed, seed=options.seed)
         path = fit_change(system, *pairs, changed, seed=options.seed).save(options.run)
         print(f"Learnt change from {len(changed)} pairs: {path}")
+        _tell("F1", scores, len(changed), "the raw difference at its best threshold")
         return
     reader, shares = ChangeDetector.load(options.run, system), {}
     for name, picture in before.items():
@@ -128,13 +135,16 @@ def _begun(options: Segment | Compare) -> "System":
     return begun(options.run, options.threads)
 
 
-def _partners(
-    pictures: dict[str, "Tensor"], folder: Path, channels: int = 1
+def partners(
+    pictures: dict[str, "Tensor"],
+    folder: Path,
+    channels: int = 1,
+    size: tuple[int, int] | None = None,
 ) -> dict[str, "Tensor"]:
     """The picture of the same name for each; of a single pair the names do not matter."""
     from hush.app.inputs import opened
 
-    found = dict(opened((folder,), channels))
+    found = dict(opened((folder,), channels, size))
     if len(pictures) == len(found) == 1:
         return dict(zip(pictures, found.values(), strict=True))
     if missing := sorted(pictures.keys() - found.keys()):
@@ -143,6 +153,21 @@ def _partners(
             f"{len(pictures):,} are missing there: names must be the same, but for the ending."
         )
     return {name: found[name] for name in pictures}
+
+
+def _tell(what: str, scores: "dict[str, Score]", count: int, beside: str) -> None:
+    """How good what is learnt is on labels held out, beside what knows no diffusion."""
+    from hush.tasks.judged import held
+
+    learnt, out = held(count)
+    if not scores:
+        print(f"{count} are too few, or too much alike, to hold some out and say how good it is.")
+        return
+    own, other = scores.values()
+    print(
+        f"{what} on {len(out)} held out, learnt from the other {len(learnt)}: {own}; of {beside}: "
+        f"{other}. What is kept has learnt from all."
+    )
 
 
 def _stacked(pictures: dict[str, "Tensor"]) -> "Tensor":
