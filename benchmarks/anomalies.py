@@ -19,7 +19,7 @@ from pathlib import Path
 import matplotlib
 import torch
 from brains import SIDE, Heads, heads
-from measure import RESULTS, header, write
+from measure import RESULTS, half, header, write
 from torch import Tensor
 
 import hush
@@ -81,7 +81,7 @@ def trained(runs: Path, name: str, steps: int) -> System:
     system = replace(anoddpm((1, SIDE, SIDE), backbone=SMALL, noise=name), grid=Chain(20))
     rare = {"sample_every": 10**6, "save_every": 250, "workers": 1}
     source = InMemory(heads(HEALTHY, 0).pictures, name="heads")
-    how = {"steps": steps, "precision": "bf16", **RECIPE, **rare}
+    how = {"steps": steps, "precision": half(), **RECIPE, **rare}
     clock, began = runs / f"{name}.minutes", time.perf_counter()
     system = hush.train(system, source, runs / name, **how)
     before = float(clock.read_text()) if clock.exists() else 0.0
@@ -98,7 +98,7 @@ def look(runs: Path, name: str, steps: int, sets: dict[str, Heads]) -> dict[str,
     if not kept.exists():
         system, found = trained(runs, name, steps), {}
         for key, one in sets.items():
-            with lowered(system.denoiser.network, "bf16", torch.device("cpu")):
+            with lowered(system.denoiser.network, half(), torch.device("cpu")):
                 saw = FIND(system, one.pictures)
             found[key] = {"reconstruction": saw.reconstruction, "map": saw.map}
         torch.save(found, kept)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import small
 import torch
-from measure import RESULTS, header, options, write
+from measure import RESULTS, half, header, options, write
 from torch import Tensor
 
 import hush
@@ -74,7 +74,7 @@ def trained(name: str, make: Callable[[], System], given: argparse.Namespace) ->
     """The run of a system, trained if it is not there."""
     train, _ = small.patches()
     torch.manual_seed(0)
-    recipe = Recipe(**{**FEWER, "steps": given.steps}, decay="cosine", precision="bf16")
+    recipe = Recipe(**{**FEWER, "steps": given.steps}, decay="cosine", precision=half())
     out, began = given.runs / name.replace(", ", "-"), time.perf_counter()
     source = InMemory(train, levels=256, name="patches of photographs")
     system = hush.train(make(), source, out, recipe, sample_every=given.steps, show=False)
@@ -137,7 +137,7 @@ def _drawn(
     sampler = Multistep(2)
     if mask is not None:
         sampler = RePaint(sampler, system.codec.encode(test), ~mask)
-    given = {"sampler": sampler, "grid": 20, "seed": seed, "precision": "bf16"}
+    given = {"sampler": sampler, "grid": 20, "seed": seed, "precision": half()}
     parts = []
     for first in range(0, len(test), 100):
         part = slice(first, first + 100)

@@ -23,7 +23,7 @@ from typing import Any
 
 import small
 import torch
-from measure import RESULTS, header, in_turn, options, write
+from measure import RESULTS, half, header, in_turn, options, write
 from torch import Tensor
 
 import hush
@@ -105,7 +105,7 @@ def recipe(system: System) -> Recipe:
     """How each is trained, as far as it is not the other's way."""
     steps, batch = STEPS[system.name], BATCH[system.name]
     rare = {"sample_every": steps, "save_every": steps}
-    return Recipe(steps=steps, batch=batch, precision="bf16", **RATE, **rare)
+    return Recipe(steps=steps, batch=batch, precision=half(), **RATE, **rare)
 
 
 class Judge:
@@ -145,7 +145,7 @@ def kept(kind: str, first: System, second: System, test: Tensor) -> tuple[str, T
 
 def draws(system: System) -> Tensor:
     """Patches of the classes in turn, in 20 steps."""
-    return system.sample(DRAWN, None, Multistep(2), 20, seed=1, precision="bf16")
+    return system.sample(DRAWN, None, Multistep(2), 20, seed=1, precision=half())
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from measure import half
 from scenes import SHAPES, SIDE, scenes
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,7 +31,7 @@ RECIPE = {
     "warmup": 200,
     "decay": "cosine",
     "ema": 0.998,
-    "precision": "bf16",
+    "precision": half(),
     "held_out": 0.02,
     "sample_every": 10**9,
     "save_every": 500,

@@ -15,6 +15,8 @@ from statistics import median, quantiles
 
 import torch
 
+from hush.networks import Precision, suits
+
 RESULTS = Path(__file__).parent / "results"
 Work = Callable[[], object]
 
@@ -135,6 +137,11 @@ def peaks(device: torch.device) -> dict[str, float]:
 @torch.no_grad()
 def _best(work: Work, count: float, device: torch.device) -> float:
     return count / min(seconds(work, device) for _ in range(10))
+
+
+def half() -> Precision:
+    """bf16 where this processor has it; float32 where it would only imitate it."""
+    return "bf16" if suits("bf16", torch.device("cpu")) else "no"
 
 
 def header(command: str, given: argparse.Namespace) -> str:

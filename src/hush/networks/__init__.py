@@ -10,7 +10,7 @@ from hush.networks.dit import DiT
 from hush.networks.dropout import Dropout, positioned
 from hush.networks.energy import Gradient
 from hush.networks.features import features, places
-from hush.networks.precision import Precision, lowered
+from hush.networks.precision import Precision, lowered, suits
 from hush.networks.quantised import VQVAE
 from hush.networks.recompute import blocks, recomputed
 from hush.networks.tokens import Nominal, Ordinal, TokenNetwork
@@ -40,4 +40,5 @@ __all__ = [
     "places",
     "positioned",
     "recomputed",
+    "suits",
 ]

@@ -11,6 +11,15 @@ Precision = Literal["no", "bf16", "fp16"]
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+def suits(precision: Precision, device: torch.device) -> bool:
+    """Whether a device has arithmetic of that precision: a processor without it imitates it, and
+    takes some forty times as long for a convolution as in float32."""
+    if device.type != "cpu" or precision == "no":
+        return True
+    native = {"bf16": "_is_mkldnn_bf16_supported", "fp16": "_is_mkldnn_fp16_supported"}
+    return bool(getattr(torch.ops.mkldnn, native[precision])())
+
+
 @contextmanager
 def lowered(network: nn.Module, precision: Precision, device: torch.device) -> Iterator[None]:
     """The network in lower precision, its answer in float32; of one of several parts that are

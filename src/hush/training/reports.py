@@ -9,6 +9,7 @@ from torch import Tensor
 from hush.data import Source, grid, save, strip
 from hush.evaluation.held_out import Losses, held_out_each
 from hush.evaluation.yardstick import verdict, yardsticks
+from hush.networks import suits
 from hush.processes import Encoded, GaussianProcess
 from hush.rng import Streams, derive
 from hush.samplers import Multistep
@@ -147,6 +148,11 @@ class Reports:
             f"{self.system.name}: {weights / 1e6:.2f} M weights, {len(self.learnt):,} records to "
             f"learn from, {len(self.held_out):,} held out, on {self.world}"
         )
+        if not suits(self.recipe.precision, self.world.device):
+            self.line.tell(
+                f"This processor has no {self.recipe.precision} arithmetic and imitates it, many "
+                "times slower than float32: leave --precision out."
+            )
 
     def resumed(self, changed: bool) -> None:
         """Say from where the run goes on, and whether the data have `changed` since."""
