@@ -195,7 +195,7 @@ table("strange classes", {"image": [PICTURE] * 3, "label": ["\x1b[31m", "a\nb", 
 
 
 def numbers(name, content):
-    """Tables of numbers, which nothing here reads yet: refused in a sentence, never guessed at."""
+    """Tables of numbers, read as series: too short, spoilt, or no table at all."""
 
     @case(f"numbers: {name}")
     def write(folder):

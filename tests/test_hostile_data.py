@@ -95,9 +95,8 @@ def test_records_or_one_sentence(tmp_path, name, skip_broken):
     said = None
     with bounded_memory():
         try:
-            source = data.open_source(
-                path, skip_broken=skip_broken, flip=True, size=SIZES.get(name)
-            )
+            pictures = {"skip_broken": skip_broken, "flip": True, "size": SIZES.get(name)}
+            source = data.open_source(path, **({} if name in NUMBERS else pictures))
             if name in hostile.MEANWHILE:
                 hostile.MEANWHILE[name](folder)
                 before = None
@@ -114,6 +113,7 @@ def test_records_or_one_sentence(tmp_path, name, skip_broken):
         assert lying_there(folder) == before
 
 
+NUMBERS = [name for name in hostile.CASES if name.startswith("numbers")]
 SIZES = {name: 8 for name in hostile.CASES if name.startswith(("odd: 1 x", "png: 13000"))}
 
 

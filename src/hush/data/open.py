@@ -6,9 +6,12 @@ import re
 from dataclasses import fields
 from typing import Any
 
+from hush.data.cells import ENDING
 from hush.data.digits import digits
 from hush.data.images import folder, is_picture, walk
+from hush.data.known_series import KNOWN
 from hush.data.options import PictureOptions
+from hush.data.series import OPTIONS, series
 from hush.data.shards import is_address, shards
 from hush.data.source import Source
 from hush.data.tables import rows
@@ -27,11 +30,15 @@ def open_source(text: str | os.PathLike, **options: Any) -> Source:
     "digits" is scikit-learn's; a folder is read as pictures or, where it holds none, as the
     Parquet files or WebDataset shards in it; so is a .parquet or .tar file or a pattern of them;
     "https://…/shards-{000..099}.tar" or another address of fsspec means shards that lie there;
-    "user/name" is a data set of the Hugging Face hub. `options` are the fields of
-    `PictureOptions`, and `column`, `label`, `split` of `table`. Raises `UserError` for an
-    unknown source, and for an option that the source cannot take.
+    "user/name" is a data set of the Hugging Face hub. A .csv file holds series, a .parquet file
+    where an option of theirs is given, and co2, elnino, macrodata, stocks and sunspots are built
+    in. `options` are the fields of `PictureOptions`, and `column`, `label`, `split` of `table`; of
+    series those of `SeriesOptions`. Raises `UserError` for an unknown source, and for an option
+    that the source cannot take.
     """
     name = os.fspath(text)
+    if _is_series(name, options):
+        return _series(name, options)
     table = {key: options.pop(key) for key in _TABLE_OPTIONS if options.get(key) is not None}
     options = {key: value for key, value in options.items() if key not in _TABLE_OPTIONS}
     known = [field.name for field in fields(PictureOptions)]
@@ -48,6 +55,24 @@ def open_source(text: str | os.PathLike, **options: Any) -> Source:
     if table:
         raise UserError(f"{', '.join(table)}: {shown(name)} is no table, so leave that out.")
     return folder(name, picture)
+
+
+def _is_series(name: str, options: dict[str, Any]) -> bool:
+    if is_address(name):
+        return False
+    own = {key for key in OPTIONS if options.get(key) is not None} - {"labels"}
+    builtin = name in KNOWN and not os.path.exists(name)
+    return builtin or name.endswith(ENDING) or (name.endswith(_TABLE) and bool(own))
+
+
+def _series(name: str, options: dict[str, Any]) -> Source:
+    """Series; options of pictures that say what they always say are not heeded."""
+    usual = {field.name: field.default for field in fields(PictureOptions)}
+    said = {key: value for key, value in options.items() if value != usual.get(key)}
+    strange = [f"{key}={value}" for key, value in said.items() if key not in OPTIONS]
+    if strange:
+        raise UserError(f"{', '.join(strange)}: {shown(name)} holds series; leave that out.")
+    return series(name, **said)
 
 
 def _builtin(name: str, options: PictureOptions, table: dict[str, str]) -> Source:
@@ -95,7 +120,7 @@ def _kind(name: str) -> str:
         raise UserError(f"{shown(path)} does not exist; in {shown(parent)}, {hint}")
     raise UserError(
         f"{shown(name)} is no folder or file here, no data set of the hub (user/name), and none of "
-        f"the built-in ones; {nearest(name, BUILTIN)}"
+        f"the built-in ones; {nearest(name, [*BUILTIN, *KNOWN])}"
     )
 
 

@@ -16,16 +16,17 @@ from hush.errors import UserError
 
 
 class Source(ABC):
-    """Pictures (with a class each, or without) that can be read by index, as often as one likes.
+    """Records (with a class each, or without) that can be read by index, as often as one likes.
 
-    A record batch is a `dict`: `"image"` float32 (batch, channel, height, width) in [0, 1] and,
-    where the source has classes, `"label"` int64 (batch,).
+    A record batch is a `dict`: of pictures `"image"` float32 (batch, channel, height, width) in
+    [0, 1], of other data what their source says, and, where it has classes, `"label"` int64
+    (batch,).
     """
 
     name: str
     """What the user called it, for messages and for the run's record."""
     shape: tuple[int, ...]
-    """The shape of one event: (channel, height, width)."""
+    """The shape of one event: (channel, height, width), or (channel, length)."""
     classes: tuple[str, ...] = ()
     """The names of the classes in the order of their labels; empty without labels."""
     levels: int | None = None
@@ -63,6 +64,22 @@ class Source(ABC):
         if self.classes:
             parts.append(f"{len(self.classes)} class{'' if len(self.classes) == 1 else 'es'}")
         return "; ".join([", ".join(parts), *self.notes])
+
+    def parted(self, fraction: float, most: int, seed: int) -> tuple["Source", "Source"]:
+        """(to learn from, held out): records at random, unless they overlap, as windows do."""
+        count = len(self)
+        if count < 2:
+            raise UserError(
+                f"{self.name} has {count} picture{'' if count == 1 else 's'}; a held-out part "
+                "needs at least 2, so add more or train without holding any out."
+            )
+        held = min(most, max(1, round(fraction * count)), count - 1)
+        generator = torch.Generator().manual_seed(seed)
+        shuffled = torch.randperm(count, generator=generator)
+        # Sorted, so that reading through either part goes through the disk in order.
+        parts = (shuffled[held:], shuffled[:held])
+        train, held_out = (Subset(self, part.sort().values.tolist()) for part in parts)
+        return train, held_out
 
 
 class Subset(Source):
@@ -178,23 +195,12 @@ def split(
 ) -> tuple[Source, Source]:
     """Part a source into (train, held out), the same way each time, blind to classes.
 
-    Held out are `fraction` of the records, at least one and at most `most`. Raises `UserError`
-    when nothing would be left to train on, or for a fraction outside (0, 1).
+    Held out are `fraction` of the records, at least one and at most `most`; of series the last, in
+    time. Raises `UserError` when nothing would be left to train on, or for a fraction outside
+    (0, 1).
     """
-    count = len(source)
     if not 0 < fraction < 1:
         raise UserError(f"fraction={fraction}: expected a number between 0 and 1, such as 0.05.")
     if most < 1:
         raise UserError(f"most={most}: expected at least 1 held-out picture.")
-    if count < 2:
-        raise UserError(
-            f"{source.name} has {count} picture{'' if count == 1 else 's'}; a held-out part needs "
-            "at least 2, so add more or train without holding any out."
-        )
-    held = min(most, max(1, round(fraction * count)), count - 1)
-    generator = torch.Generator().manual_seed(seed)
-    shuffled = torch.randperm(count, generator=generator)
-    # Sorted, so that reading through either part goes through the disk in order.
-    parts = (shuffled[held:], shuffled[:held])
-    train, held_out = (Subset(source, part.sort().values.tolist()) for part in parts)
-    return train, held_out
+    return source.parted(fraction, most, seed)

@@ -1,0 +1,189 @@
+"""The way back: the table as it was, with its missing cells filled."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, TextIO
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from hush.data.cells import CsvCells, FrameCells, ParquetCells
+from hush.data.numbers import Numbers
+from hush.data.windows import Windows
+from hush.data.words import cause, shown
+from hush.errors import UserError
+
+Columns = dict[str, np.ndarray]  # by name, a number for each row of the table
+
+
+def filled(
+    source: Windows,
+    answer: Float[Tensor, "channel stamp"],
+    out: str | os.PathLike | None = None,
+    quantiles: Mapping[float, Float[Tensor, "channel stamp"]] | None = None,
+) -> Any:
+    """Write the table of `source` with its missing values filled by `answer`, to the file `out`,
+    or give it as a DataFrame.
+
+    Columns and rows keep their order. What was observed is not touched: of a CSV file every such
+    cell, sign by sign. `answer` is as `source.table.values`, in the table's units; where it is NaN
+    the cell stays as it is. `quantiles` adds columns "NAME 0.05", empty where NAME was observed. A
+    CSV file gives a CSV file, Parquet a Parquet file (columns of whole numbers become float64 if
+    they are filled), pandas a DataFrame.
+
+    Raises:
+        UserError: an answer of another shape, `out` missing or the source itself, a file that has
+            changed since it was read.
+    """
+    wanted = tuple(source.table.values.shape)
+    parts = {"": answer, **{f" {share:g}": part for share, part in (quantiles or {}).items()}}
+    for part in parts.values():
+        if tuple(part.shape) != wanted:
+            raise UserError(
+                f"filled got {tuple(part.shape)}; expected {wanted}, (channel, stamp) of the table."
+            )
+    cells = source.table.cells
+    columns = _by_row(source, parts)
+    if isinstance(cells, FrameCells):
+        return _frame(source, cells.frame.copy(), columns)
+    if out is None:
+        raise UserError(f"filled needs a file to write {cells.name} to; name it in out.")
+    path = os.path.expanduser(os.fspath(out))
+    if os.path.exists(path) and os.path.samefile(path, cells.file.path):
+        raise UserError(f"{shown(path)} is the file that was read; name another, it is kept.")
+    write = _csv if isinstance(cells, CsvCells) else _parquet
+    _atomically(path, lambda temporary: write(source, temporary, columns))
+    return None
+
+
+def _by_row(source: Windows, parts: Mapping[str, Tensor]) -> Columns:
+    """{column name + suffix: (row,)}, NaN where there is nothing to fill in."""
+    table = source.table
+    rows, known = table.rows.numpy(), ~table.values.isnan().numpy()
+    columns = {}
+    for k, name in enumerate(table.channels):
+        for suffix, part in parts.items():
+            column = np.full(len(rows), np.nan, dtype=np.float32)
+            column[rows] = np.where(known[k], np.nan, part[k].detach().cpu().numpy())
+            columns[name + suffix] = column
+    return columns
+
+
+def _csv(source: Windows, path: str, columns: Columns) -> None:
+    """Row by row; whatever is not filled is written as it was read."""
+    cells: CsvCells = source.table.cells
+    absent = Numbers(cells.name, source.options.missing).absent
+    places = {name: cells.columns.index(name) for name in source.channels}
+    extra = [name for name in columns if name not in places]
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        rows = cells.rows()
+        _header(file, next(rows), extra, cells.delimiter)
+        for row, (texts, end, before) in enumerate(rows):
+            for name, place in places.items():
+                if texts and absent(cells.plain(texts[place])):
+                    texts[place] = _written(columns[name][row]) or texts[place]
+            texts += [_written(columns[name][row]) for name in extra if texts]
+            file.write(before + cells.delimiter.join(texts) + end)
+
+
+def _header(file: TextIO, row: tuple[list[str], str, str], extra: list[str], sign: str) -> None:
+    texts, end, before = row
+    quoted = ['"' + name.replace('"', '""') + '"' for name in extra]
+    named = [q if sign in n or '"' in n else n for n, q in zip(extra, quoted, strict=True)]
+    file.write(before + sign.join([*texts, *named]) + end)
+
+
+def _written(number: np.float32) -> str:
+    """The shortest digits that are this number; "" for NaN."""
+    return "" if np.isnan(number) else str(number)
+
+
+def _frame(source: Windows, frame: Any, columns: Columns) -> Any:
+    """A copy of a DataFrame, each column of its own type unless that cannot hold what is filled."""
+    names = {str(name): name for name in frame.columns}
+    missing = Numbers(source.name, source.options.missing)
+    for name, column in columns.items():
+        if name not in source.channels:
+            frame[name] = column
+            continue
+        held = frame[names[name]]
+        absent = np.isnan(missing.read(held, name, 0)) & ~np.isnan(column)
+        if absent.any():
+            whole = held.dtype.kind in "iub"
+            kept = held.astype(np.float64) if whole else held
+            frame[names[name]] = kept.mask(absent, column.astype(np.float64))
+    return frame
+
+
+def _parquet(source: Windows, path: str, columns: Columns) -> None:
+    """Piece by piece, with the columns that nothing is filled in as they are in the file."""
+    import pyarrow
+    from pyarrow import parquet
+
+    cells: ParquetCells = source.table.cells
+    with parquet.ParquetFile(cells.file.whole()) as file:
+        schema = file.schema_arrow
+        for name in columns:
+            if name not in schema.names:
+                schema = schema.append(pyarrow.field(name, pyarrow.float32()))
+            elif _fills(columns[name]) and not pyarrow.types.is_floating(schema.field(name).type):
+                place = schema.get_field_index(name)
+                schema = schema.set(place, pyarrow.field(name, pyarrow.float64()))
+                schema = schema.remove_metadata()  # where pandas says it is whole numbers
+        with parquet.ParquetWriter(path, schema) as writer:
+            for batch in _batches(source, file, schema, columns):
+                writer.write_batch(batch)
+
+
+def _batches(source: Windows, file: Any, schema: Any, columns: Columns) -> Iterator[Any]:
+    import pyarrow
+    from pyarrow import compute
+
+    missing, first = Numbers(source.name, source.options.missing), 0
+    for batch in file.iter_batches():
+        arrays = []
+        for field in schema:
+            here = columns.get(field.name, np.empty(0))[first : first + len(batch)]
+            held = batch.column(field.name) if field.name in batch.schema.names else None
+            if held is None:
+                held = pyarrow.array(here, field.type, from_pandas=True)
+            elif _fills(here):
+                absent = np.isnan(missing.read(held.to_pandas(), field.name, first))
+                new = pyarrow.array(here.astype(np.float64)).cast(field.type)
+                chosen = pyarrow.array(absent & ~np.isnan(here))
+                held = compute.if_else(chosen, new, held.cast(field.type))
+            arrays.append(held.cast(field.type))
+        yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
+        first += len(batch)
+
+
+def _fills(column: np.ndarray) -> bool:
+    return bool((~np.isnan(column)).any())
+
+
+def _atomically(path: str, write: Callable[[str], None]) -> None:
+    """Write beside the file and put it in its place when it is whole."""
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
+        os.close(handle)
+        os.chmod(temporary, 0o666 & ~_umask())
+    except OSError as error:
+        raise UserError(f"{shown(path)} cannot be written: {cause(error)}.") from error
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{shown(path)} cannot be written: {cause(error)}.") from error
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

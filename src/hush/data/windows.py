@@ -1,0 +1,137 @@
+"""Windows of series: records that are views into one array."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+import torch
+from torch import Tensor
+
+from hush.data.series_options import SeriesOptions
+from hush.data.source import Source, checksum
+from hush.data.timetable import Timetable
+from hush.data.words import shown
+from hush.errors import UserError
+
+Span = tuple[int, int]  # the first stamp of one series that may be used, and the one after the last
+
+
+class Windows(Source):
+    """The windows of `options.window` stamps, every `options.stride`, of each series in its span.
+
+    A record batch has
+
+        "series"     float32 (batch, channel, length)   in the file's units, NaN where missing
+        "time"       float32 (batch, length)            sampling steps after the window's first
+        "covariates" float32 (batch, feature, length)   given and calendar, where there are any
+        "static"     float32 (batch, fact)              where there are any
+        "item"       int64 (batch,)                     which series, an index into `items`
+
+    and "label", the same as "item", where the series are classes. No window is kept: a window is
+    where it starts. Raises `UserError` where no series is as long as a window.
+    """
+
+    def __init__(
+        self,
+        table: Timetable,
+        options: SeriesOptions,
+        spans: Sequence[Span] | None = None,
+        thin: int = 1,
+    ) -> None:
+        self.table, self.options, self.thin = table, options, thin
+        self.spans = tuple(pairwise(table.bounds)) if spans is None else tuple(spans)
+        self.name, self.items = table.cells.name, table.items
+        self.channels, self.features = table.channels, table.features
+        self.shape = (len(table.channels), options.window)
+        self.classes = table.items if options.labels else ()
+        self._ends = list(accumulate(self._count(span) for span in self.spans))
+        short = sum(0 < end - start < options.window for start, end in self.spans)
+        if not self._ends[-1]:
+            longest = max(end - start for start, end in self.spans)
+            raise UserError(
+                f"{self.name} has {longest:,} stamps in its longest series; expected at least one "
+                f"window of {options.window:,}: pass a smaller length."
+            )
+        told = [f"{short:,} series shorter than a window are left out"] if short else []
+        self.notes = (*table.notes, *told)
+
+    def __len__(self) -> int:
+        return -(-self._ends[-1] // self.thin)
+
+    def place(self, index: int) -> tuple[int, slice]:
+        """(the series, the stamps of the table) of a window."""
+        nth = range(len(self))[index] * self.thin
+        item = bisect_right(self._ends, nth)
+        before = self._ends[item - 1] if item else 0
+        start = self.spans[item][0] + (nth - before) * self.options.stride
+        return item, slice(start, start + self.options.window)
+
+    def read(self, indices: Sequence[int], draws: Sequence[int] | None = None) -> dict[str, Tensor]:
+        places = [self.place(index) for index in indices]
+        table, item = self.table, torch.tensor([item for item, _ in places], dtype=torch.int64)
+        time = torch.stack([table.time[part] for _, part in places])
+        record = {
+            "series": torch.stack([table.values[:, part] for _, part in places]),
+            "time": (time - time[:, :1]).float(),
+            "item": item,
+        }
+        if table.features:
+            record["covariates"] = torch.stack([table.covariates[:, part] for _, part in places])
+        if table.static.shape[1]:
+            record["static"] = table.static[item]
+        if self.classes:
+            record["label"] = item
+        return record
+
+    def digest(self) -> str:
+        table = self.table
+        arrays = (table.values, table.time, table.covariates, table.static)
+        held = [part.contiguous().numpy().reshape(-1) for part in arrays]
+        cut = (self.options.window, self.options.stride, self.spans, self.thin)
+        return checksum(repr(cut), *table.channels, *table.features, *table.items, *held)
+
+    def summary(self) -> str:
+        """One line for a person: "2,221 windows of 64 stamps; 1 series of 1 channel (co2), …"."""
+        values, count = self.table.values, len(self.channels)
+        listed = ", ".join(map(shown, self.channels[:4])) + (", …" if count > 4 else "")
+        parts = [
+            f"{len(self):,} window{'' if len(self) == 1 else 's'} of {self.shape[1]:,} stamps",
+            f"{len(self.items):,} series of {count:,} channel{'s'[: count != 1]} ({listed})",
+        ]
+        missing = int(values.isnan().sum())
+        if missing:
+            parts.append(f"{missing:,} of {values.numel():,} values missing")
+        return "; ".join([", ".join(parts), *self.notes])
+
+    def parted(self, fraction: float, most: int, seed: int) -> tuple["Windows", "Windows"]:
+        """The windows of the past, and those of the last `fraction` of each series' stamps.
+
+        No window of the first touches a stamp that the second is judged on. Those are all the
+        stamps of its windows or, with a horizon, the horizon: a context may reach back. A series
+        too short for both is learnt from, and not held out. At most `most` are held out, thinned
+        evenly. Raises `UserError` where no series is long enough. `seed` changes nothing.
+        """
+        context, length = self.options.context or 0, self.options.window
+        past, future = [], []
+        for start, end in self.spans:
+            cut = end - max(round(fraction * (end - start)), length - context)
+            if cut - start < length:
+                cut, begin = end, end
+            else:
+                begin = cut - context
+            past.append((start, cut))
+            future.append((begin, end))
+        if all(start == end for start, end in future):
+            longest = max(end - start for start, end in self.spans)
+            raise UserError(
+                f"{self.name} has {longest:,} stamps in its longest series; windows of {length:,} "
+                f"to learn from and to hold out need {2 * length - context:,}: pass a smaller "
+                "length."
+            )
+        held = Windows(self.table, self.options, future)
+        thin = -(-len(held) // most)
+        kept = Windows(self.table, self.options, past, self.thin)
+        return kept, Windows(self.table, self.options, future, thin)
+
+    def _count(self, span: Span) -> int:
+        return max(0, (span[1] - span[0] - self.options.window) // self.options.stride + 1)
