@@ -36,7 +36,8 @@ def autoencoder(
 
     Learnt is -log p(x | z), a Gaussian whose variance is learnt too, with a little KL to N(0, I)
     ("kl") or through a codebook ("vq"), and against a critic of patches, which wants edges where
-    the mean would be a blur. Shown on the way are held-out pictures and what is left of them.
+    the mean would be a blur. Shown on the way are held-out pictures and what is left of them. The
+    paper's perceptual term is left out: it needs another network's weights.
 
     Args:
         shape: of one picture, (channel, height, width).
