@@ -49,6 +49,11 @@ class Options:
     """Steps of the walk."""
     seed: Whole = None
     """The same seed gives the same samples; by default a new one, which is printed."""
+    then: tuple[Path, ...] = ()
+    """Runs of `cascade` or `sr3` that what was drawn is enlarged by, one after the other; the
+    sampler, grid and steps that are asked for are theirs too."""
+    level: float = 0.0
+    """How much noise hides from each of them what was drawn wrong before, 0 to 0.5."""
     classes: Classes = None
     """What to draw, by name or number; several between commas; by default all in turn."""
     guidance: Real = None
@@ -88,13 +93,20 @@ def _sample(options: Options, world: "World") -> None:
     from hush.data import grid, save
     from hush.systems.index import load
 
-    system = _settled(load(options.run, average=not options.last), options)
-    system.denoiser.to(world.device)
-    system.codec.to(world.device)
+    if options.trace and options.then:
+        raise UserError("--trace shows one walk, and --then adds others: leave out one of them.")
+    if options.level and not options.then:
+        raise UserError("--level is of the stages that --then names: name one, or leave it out.")
+    chain = []
+    for run in (options.run, *options.then):
+        chain.append(_settled(load(run, average=not options.last), options))
+        chain[-1].denoiser.to(world.device)
+        chain[-1].codec.to(world.device)
+    system = chain[0]
     seed, out = world.first(lambda: _place(options))
     cond = options.classes.split(",") if options.classes else None
-    mine, pictures = _drawn(system, cond, seed, options, world)
-    _write(system, pictures, cond, out, mine)
+    mine, pictures = _drawn(chain, cond, seed, options, world)
+    _write(chain, pictures, cond, out, mine)
     world.wait()
     if not world.main:
         return
@@ -115,24 +127,28 @@ def _place(options: Options) -> tuple[int, Path]:
 
 
 def _drawn(
-    system: "System", cond: list[str] | None, seed: int, options: Options, world: "World"
+    chain: "list[System]", cond: list[str] | None, seed: int, options: Options, world: "World"
 ) -> tuple[range, "Tensor"]:
     """Which samples this process has drawn, and the samples of all. Each draws whole batches: with
     the same --batch one process alone draws the same to the last bit, else to rounding."""
     import torch
 
+    from hush.tasks.cascaded import cascaded
+
     batch = options.batch or min(AT_ONCE, -(-options.count // world.size))
     batches = world.share(-(-options.count // batch))
     mine = range(batches.start * batch, min(options.count, batches.stop * batch))
-    pictures = torch.zeros(options.count, *system.task.shape)
+    pictures = torch.zeros(options.count, *chain[-1].task.shape)
     if mine:
-        pictures[mine.start : mine.stop] = system.sample(
+        pictures[mine.start : mine.stop] = cascaded(
+            chain,
             len(mine),
+            seed,
+            options.level,
             cond,
-            seed=seed,
-            guidance=options.guidance,
+            options.guidance,
+            mine.start,
             batch=batch,
-            start=mine.start,
             precision=options.precision,
         )
     return mine, world.summed(pictures)  # what another has drawn is 0
@@ -165,17 +181,17 @@ def _settled(system: "System", options: Options) -> "System":
 
 
 def _write(
-    system: "System", pictures: "Tensor", cond: list[str] | None, out: Path, mine: range
+    chain: "list[System]", pictures: "Tensor", cond: list[str] | None, out: Path, mine: range
 ) -> None:
     """Each of `mine` as a file of its own, named by its number and class."""
     from hush.data import save
 
-    levels = int(system.codec.levels) or None
-    _, labels = system.task.request(len(pictures), cond)
+    levels, task = int(chain[-1].codec.levels) or None, chain[0].task
+    _, labels = task.request(len(pictures), cond)
     for number in mine:
         name = f"{number:05d}"
         if labels is not None:
-            label = system.task.classes[int(labels[number])]
+            label = task.classes[int(labels[number])]
             name += "-" + re.sub(r"[^\w.-]", "_", label)
         save(pictures[number], out / f"{name}.png", levels)
 

@@ -1,8 +1,10 @@
 """Tasks: what a user asks for."""
 
 from hush.tasks.base import Example, Task
+from hush.tasks.cascaded import cascaded
 from hush.tasks.change import ChangeDetector, fit_change
 from hush.tasks.detect import Detect
+from hush.tasks.edit import Belonging, Judge, Likeness, ranked, towards
 from hush.tasks.features import Look, describe
 from hush.tasks.fine_tune import FineTuned, fine_tune
 from hush.tasks.generate import Generate
@@ -10,20 +12,26 @@ from hush.tasks.restore import Question, answers, question, spread
 from hush.tasks.segment import Segmenter, fit_segmenter
 
 __all__ = [
+    "Belonging",
     "ChangeDetector",
     "Detect",
     "Example",
     "FineTuned",
     "Generate",
+    "Judge",
+    "Likeness",
     "Look",
     "Question",
     "Segmenter",
     "Task",
     "answers",
+    "cascaded",
     "describe",
     "fine_tune",
     "fit_change",
     "fit_segmenter",
     "question",
+    "ranked",
     "spread",
+    "towards",
 ]
