@@ -1,5 +1,7 @@
 """Two folders with the same names: partners found, cropped and mirrored alike, or refused."""
 
+import shlex
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from pictures import noise, refused, write
 from PIL import Image
 
 import hush.data as data
+from hush.app import cli
 
 MANY = 40
 
@@ -192,3 +195,46 @@ def test_sources_that_would_part_the_pairs_are_refused(tmp_path):
     (given / "a.png").write_bytes(b"no picture")
     refused(lambda: data.pairs(sharp, given), "a.png", "cannot be read")
     refused(lambda: data.pairs(sharp, tmp_path / "nowhere"), "nowhere", "does not exist")
+
+
+# -- on the command line --------------------------------------------------------------------------
+
+TINY = "--width 8 --multipliers 1 2 --blocks 1 --attention --dropout 0 --batch 4 --warmup 1 "
+TINY += "--chain 25 --steps 2 --sample-every 50 --threads 1 --held-out 0.3"
+
+
+def train(line):
+    cli.run(shlex.split(f"train {line} {TINY}"))
+
+
+def weights(run):
+    return run.joinpath("model.safetensors").read_bytes()
+
+
+def test_a_run_learns_from_the_pairs_it_is_given(tmp_path, capsys):
+    """Without them it would make the small pictures itself: of negatives it learns something else,
+    and of the very means that it would have taken the same."""
+    means, negatives = tmp_path / "means", tmp_path / "negatives"
+    for number in range(6):
+        small = noise(4, 4, seed=number)
+        write(tmp_path / "large" / f"{number}.png", larger(small, 2))
+        write(means / f"{number}.png", small)
+        write(negatives / f"{number}.png", 255 - small)
+    whole = f"sr3 --factor 2 --data {tmp_path}/large --size 8"
+    train(f"{whole} --out {tmp_path}/alone")
+    for folder in (means, negatives):
+        train(f"{whole} --given {folder} --out {tmp_path}/of-{folder.name}")
+    assert "each with one of 1x4x4 given" in capsys.readouterr().err
+    assert weights(tmp_path / "of-means") == weights(tmp_path / "alone")
+    assert weights(tmp_path / "of-negatives") != weights(tmp_path / "alone")
+    for line, words in (
+        (f"{whole} --given {tmp_path}/nobody", ("nobody does not exist",)),
+        (f"ddpm --data {tmp_path}/large --given {means}", ("ddpm makes no picture from another",)),
+        (
+            f"sr3 --factor 4 --data {tmp_path}/large --given {means}",
+            ("sr3 makes pictures of 1x8x8", "are 1x4x4, and 1x16x16 as it sees them"),
+        ),
+        (f"{whole} --given {means} --skip-broken", ("skip_broken would leave a picture",)),
+    ):
+        refused(lambda line=line: train(f"{line} --out {tmp_path}/x"), *words)
+    assert not (tmp_path / "x").exists()

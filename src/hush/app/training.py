@@ -29,12 +29,16 @@ def train(arguments: list[str]) -> None:
 
     import torch
 
+    from hush.app.pairing import in_pairs, must_take
     from hush.data import open_source
     from hush.training.loop import train as run
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    source = open_source(options.data, **given(options.pictures))
+    if options.given is None:
+        source = open_source(options.data, **given(options.pictures))
+    else:
+        source = in_pairs(options)
     if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
         print(f"{options.data}: {source.summary()}", file=sys.stderr)
     settings = _settings(function, options)
@@ -46,6 +50,8 @@ def train(arguments: list[str]) -> None:
     if "levels" in known:
         data["levels"] = _levels(name, function, source)
     system = function(**data, **settings)
+    if options.given is not None:
+        must_take(system, source)
     run(system, source, options.out, options.recipe)
 
 
@@ -120,6 +126,10 @@ def _parsed(name: str, function: Any, flags: list[str]) -> Any:
     threads = Annotated[
         int | None, tyro.conf.arg(metavar="INT", help="Processor threads; by default all cores.")
     ]
+    pairs = "Of a system that makes a picture from another, what it is made from: a folder of the "
+    pairs += "same names. By default the system spoils --data itself."
+    about = tyro.conf.arg(metavar="FOLDER", help=pairs)
+    columns.append(("given", Annotated[Path | None, about], field(default=None)))
     columns.append(("threads", threads, field(default=None)))
     columns.append(("pictures", PictureOptions, field(default=PictureOptions())))
     options = make_dataclass("Options", columns)

@@ -37,7 +37,17 @@ def pairs(
     `Pairs` do.
     """
     options = PictureOptions(size, channels, crop, flip, background, labels)
-    theirs = replace(options, size=given_size or size, channels=None, labels=False)
+    return paired(path, given, options, given_size or size)
+
+
+def paired(
+    path: str | os.PathLike,
+    given: str | os.PathLike,
+    options: PictureOptions,
+    given_size: int | tuple[int, int] | None = None,
+) -> "Pairs":
+    """`pairs`, with the options as one value."""
+    theirs = replace(options, size=given_size, channels=None, labels=False)
     return Pairs(folder(path, options), folder(given, theirs))
 
 
