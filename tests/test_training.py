@@ -332,3 +332,14 @@ def test_held_out_losses_compare_weights_and_nothing_else(source):
 
 def test_a_walk_keeps_no_graph_of_what_it_computed():
     assert not any(state.x.requires_grad for state in tiny().walk(2, grid=3))
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_half_precision_that_is_only_imitated_is_told_of(
+    precision, source, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("hush.training.reports.suits", lambda asked, device: asked == "no")
+    given = {**SHORT, "show": True, "steps": 1, "precision": precision}
+    train(tiny(), source, tmp_path / "run", **given)
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("has no bf16 arithmetic" in said) == (precision == "bf16")
