@@ -17,7 +17,8 @@ from hush.networks import VAE, Backbone
 from hush.networks.autoencoder import Block
 from hush.networks.features import at_pixels
 from hush.system import System
-from hush.systems.ddep import ddep, recognise
+from hush.systems.ddep import ddep
+from hush.tasks.recognise import recognise
 
 UNLABELLED = 4000
 NEAR, WIDE, COMPONENTS = 9, 15, 64  # sides of neighbourhoods, and what is kept of the wider

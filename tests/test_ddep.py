@@ -1,17 +1,21 @@
 """DDeP: one noise level, an encoder that is held, and what labels make of both."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import hush
-from hush.data import InMemory
+from hush.app import cli
+from hush.data import InMemory, split
 from hush.errors import UserError
 from hush.networks import Backbone
 from hush.rng import Streams
 from hush.system import Recipe, rebuilt
-from hush.systems.ddep import ENCODER, ddep, recognise
+from hush.systems.ddep import ddep
 from hush.tasks.features import Look, describe
 from hush.tasks.fine_tune import FineTuned, fine_tune
+from hush.tasks.recognise import ENCODER, Recognition, recognise
 from hush.training.loop import train
 from hush.training.stored import load_into
 
@@ -81,6 +85,40 @@ def test_only_the_way_up_learns_noise_and_the_run_keeps_the_whole(tmp_path):
         assert weight.requires_grad == (name.partition(".")[0] not in ENCODER)
 
 
+def test_a_run_that_recognises_first_is_one_of_a_taught_model_and_resumes_to_the_bit(
+    tmp_path, monkeypatch
+):
+    """It begins where `recognise` ends, of the records it learns from; and whoever goes on from a
+    checkpoint does not teach again."""
+    model = system(recognise=4, classes=("left", "right"))
+    whole = train(model, source(), tmp_path / "whole", SHORT, show=False)
+    seen, _ = split(source(), SHORT.held_out, seed=SHORT.seed)
+    taught = Recognition(4)(system(), seen, SHORT.seed)
+    by_hand = train(taught, source(), tmp_path / "by-hand", SHORT, show=False)
+    for one, two in zip(whole.denoiser.parameters(), by_hand.denoiser.parameters(), strict=True):
+        assert torch.equal(one, two)
+    broken, recipe = tmp_path / "broken", replace(SHORT, steps=2)
+    train(system(recognise=4, classes=("left", "right")), source(), broken, recipe, show=False)
+    monkeypatch.setattr(Recognition, "__call__", lambda *_: pytest.fail("taught again"))
+    train(system(recognise=4, classes=("left", "right")), source(), broken, SHORT, show=False)
+    for file in ("model.safetensors", "ema.safetensors"):
+        assert (broken / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_the_command_line_teaches_the_encoder(tmp_path):
+    line = (
+        f"train ddep --data digits --recognise 2 --out {tmp_path}/run --width 8 --multipliers 1 2 "
+    )
+    line += "--blocks 1 --attention --dropout 0 --batch 8 --warmup 1 --steps 2 --threads 1"
+    cli.run(line.split())
+    again = hush.load(tmp_path / "run")
+    assert again.arguments["recognise"] == 2
+    torch.manual_seed(0)
+    first = ddep((1, 8, 8), SMALL, recognise=2, classes=tuple("0123456789"))
+    moved = again.denoiser.network.stem.weight - first.denoiser.network.stem.weight
+    assert moved.abs().max() > 1e-4
+
+
 def test_the_encoder_learns_to_tell_classes_and_nothing_else_moves():
     first = system()
     model = recognise(first, source(contrast=0.2), steps=60, batch=16, learning_rate=1e-2)
@@ -131,6 +169,8 @@ def test_fine_tuning_learns_the_labels_exactly_and_is_the_same_after_saving(tmp_
 def test_what_does_not_fit_is_told():
     with pytest.raises(UserError, match="ddep needs a U-Net, got --network dit"):
         ddep((1, 8, 8), Backbone(network="dit"))
+    with pytest.raises(UserError, match="--recognise 3 wants data with classes .*, got 0"):
+        system(recognise=3)
     with pytest.raises(UserError, match="no classes for the encoder"):
         recognise(system(), InMemory(painted(4)[0]))
     dit = hush.systems.ddpm((1, 8, 8), backbone=Backbone(network="dit", width=16, depth=2, head=8))

@@ -36,6 +36,7 @@ class System:
     task           records to (x_0, cond, mask), requests to (shape, cond)
     recipe         its training defaults
     threshold      how beliefs are kept in range while sampling, if at all
+    first          what a part of it is taught before training, (system, data, seed) -> system
     name, cite     what it is called, and the paper
     arguments      what its function was called with, the recipe apart: enough to make it again
     """
@@ -48,6 +49,7 @@ class System:
     task: Any
     recipe: Recipe
     threshold: Guidance | None = None
+    first: Callable[["System", Any, int], "System"] | None = None
     name: str = ""
     cite: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)

@@ -74,6 +74,9 @@ def _learnt(
 ) -> System:
     """The system as its run left it. What shares gradients ends here, before the group it shares
     them in is left: else gloo's own thread and this one may wait for each other for ever."""
+    if system.first and world.first(lambda: run.newest(line.tell)) is None:
+        seen, _ = split(source, recipe.held_out, seed=recipe.seed)
+        system = system.first(system, seen, recipe.seed)
     trainer = Trainer(system, recipe, world)
     Loop(trainer, source, run, line).run(stopped)
     if not trainer.sharded:
