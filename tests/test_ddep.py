@@ -169,7 +169,7 @@ def test_fine_tuning_learns_the_labels_exactly_and_is_the_same_after_saving(tmp_
 def test_what_does_not_fit_is_told():
     with pytest.raises(UserError, match="ddep needs a U-Net, got --network dit"):
         ddep((1, 8, 8), Backbone(network="dit"))
-    with pytest.raises(UserError, match="--recognise 3 wants data with classes .*, got 0"):
+    with pytest.raises(UserError, match=r"--recognise 3 wants data with classes .*, got 0"):
         system(recognise=3)
     with pytest.raises(UserError, match="no classes for the encoder"):
         recognise(system(), InMemory(painted(4)[0]))
