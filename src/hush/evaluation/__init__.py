@@ -1,7 +1,16 @@
 """How good samples are, every number beside what it is to be read against."""
 
+from hush.evaluation.autoregression import Autoregression, fit_autoregression
 from hush.evaluation.baselines import fitted_gaussian, quantise, ratio_interval
 from hush.evaluation.bootstrap import interval
+from hush.evaluation.calibration import (
+    Calibration,
+    calibration,
+    calibration_plot,
+    coverage,
+    ranks,
+    width,
+)
 from hush.evaluation.classical import (
     bicubic,
     biharmonic,
@@ -15,56 +24,98 @@ from hush.evaluation.classifier import Classifier, accuracy, fit_classifier
 from hush.evaluation.contrastive import fit_dual
 from hush.evaluation.detection import auroc, best_threshold, dice, f1, miou
 from hush.evaluation.distances import frechet, nearest, real_or_fake
+from hush.evaluation.forecasts import (
+    Score,
+    crps,
+    crps_sum,
+    csdi_crps,
+    fair_crps,
+    gaussian_crps,
+    mae,
+    normalised_crps,
+    quantile_crps,
+    rmse,
+    summed,
+)
+from hush.evaluation.gaussian_process import gaussian_process, posterior
 from hush.evaluation.held_out import Losses, held_out_each, held_out_losses
 from hush.evaluation.likelihood import Estimate, histogram, likelihood
+from hush.evaluation.naive import last_value, linear, seasonal_naive
 from hush.evaluation.patches import patch_space
 from hush.evaluation.pictures import consistency, diversity, psnr, ssim
 from hush.evaluation.regression import answers, fit_autoencoder, fit_regression
 from hush.evaluation.report import Report, judge, print_report
+from hush.evaluation.smoothing import arima, ets
 from hush.evaluation.yardstick import Yardsticks, verdict, yardsticks
 
 __all__ = [
+    "Autoregression",
+    "Calibration",
     "Classifier",
     "Estimate",
     "Losses",
     "Report",
+    "Score",
     "Yardsticks",
     "accuracy",
     "answers",
+    "arima",
     "auroc",
     "best_threshold",
     "bicubic",
     "biharmonic",
     "blur_residual",
+    "calibration",
+    "calibration_plot",
     "consistency",
+    "coverage",
+    "crps",
+    "crps_sum",
+    "csdi_crps",
     "dice",
     "difference",
     "diversity",
+    "ets",
     "f1",
+    "fair_crps",
     "fit_autoencoder",
+    "fit_autoregression",
     "fit_classifier",
     "fit_dual",
     "fit_regression",
     "fitted_gaussian",
     "frechet",
+    "gaussian_crps",
+    "gaussian_process",
     "held_out_each",
     "held_out_losses",
     "histogram",
     "interval",
     "judge",
+    "last_value",
     "likelihood",
+    "linear",
+    "mae",
     "median",
     "miou",
     "nearest",
+    "normalised_crps",
     "patch_space",
     "pca_fill",
+    "posterior",
     "print_report",
     "psnr",
+    "quantile_crps",
     "quantise",
+    "ranks",
     "ratio_interval",
     "real_or_fake",
     "replicated",
+    "rmse",
+    "seasonal_naive",
     "ssim",
+    "summed",
     "verdict",
+    "width",
     "yardsticks",
 ]
