@@ -69,8 +69,8 @@ class Inpaint(Options):
     classifier: Folder = None
     """What `hush teach classifier` wrote, for a run without classes; several answers are ranked."""
     guidance: float = 1.0
-    """How far it is guided there: of the run's own class 1 is as far as it believes, of a --text or
-    a --classifier as far as Bayes' rule goes, and 0 not at all."""
+    """How far it is guided there: to the run's own class 1 is as far as it believes; to a --text or
+    by a --classifier 0 is not at all, 1 as far as Bayes' rule goes, and 3 to 30 are usual."""
 
 
 @dataclass(frozen=True)
