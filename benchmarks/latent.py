@@ -39,11 +39,11 @@ from hush.training.trainer import Trainer
 from hush.world import World
 
 SHAPE = (1, 32, 32)
-BACKBONE = Backbone(width=32, multipliers=(1, 2, 3), blocks=1, attention=(1,), dropout=0.0)
+BACKBONE = Backbone(width=32, multipliers=(1, 2, 3), blocks=1, attention=(2,), dropout=0.0)
 SIZES = {"width": 24, "multipliers": (1, 2, 2), "blocks": 1, "entries": 256, "critic": 16}
 RATE = {"learning_rate": 1e-3, "warmup": 100, "decay": "cosine", "ema": 0.999, "workers": 1}
-STEPS = {"autoencoder": 1200, "ldm": 2000, "ddpm": 700}
-BATCH = {"autoencoder": 16, "ldm": 32, "ddpm": 32}
+STEPS = {"autoencoder": 800, "ldm": 2000, "ddpm": 700}
+BATCH = {"autoencoder": 16, "ldm": 16, "ddpm": 16}
 KINDS = "kl", "vq"
 DRAWN, SHOWN = 399, 9
 
