@@ -11,8 +11,8 @@ from hush.evaluation.calibration import (
     calibration,
     calibration_plot,
     coverage,
+    interval_width,
     ranks,
-    width,
 )
 from hush.evaluation.forecasts import (
     LEVELS,
@@ -32,7 +32,7 @@ from hush.evaluation.forecasts import (
 from hush.evaluation.quantiles import quantiles, usual_quantiles
 
 LEVEL = torch.tensor(LEVELS, dtype=torch.float64)
-LOSSES = (crps, fair_crps, quantile_crps, mae, rmse, width)
+LOSSES = (crps, fair_crps, quantile_crps, mae, rmse, interval_width)
 
 
 def normal(*shape, seed=0):
@@ -228,7 +228,7 @@ def test_coverage_is_exact_for_exchangeable_draws():
 
 def test_the_width_of_a_gaussian():
     samples = even(99_999).reshape(1, -1, 1, 1)
-    found = width(3 * samples, torch.zeros(1, 1, 1).double()).value
+    found = interval_width(3 * samples, torch.zeros(1, 1, 1).double()).value
     assert found == pytest.approx(2 * 3 * 1.6448536, rel=1e-4)
 
 
@@ -248,7 +248,7 @@ def test_what_cannot_be_scored_is_said():
         (lambda: crps(samples, truth[:, :1]), r"truth and mask of \(5, 1, 7\)"),
         (lambda: crps(samples / 0.0 * 0.0, truth), "samples that are not finite at .* 105 entries"),
         (lambda: coverage(samples[:, :18], truth), "expected 19 or more"),
-        (lambda: width(samples, truth, level=1.0), "expected a share between 0 and 1"),
+        (lambda: interval_width(samples, truth, level=1.0), "expected a share between 0 and 1"),
     ]
     for call, said in cases:
         with pytest.raises(UserError, match=said):

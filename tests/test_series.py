@@ -145,6 +145,29 @@ def test_csv_parquet_and_pandas_are_the_same_series(tmp_path):
     assert torch.equal(sources[0].table.values.nan_to_num(9), sources[1].table.values.nan_to_num(9))
 
 
+def test_an_index_is_time_if_it_has_a_name_or_holds_dates(tmp_path):
+    frame = pandas.DataFrame({"date": pandas.date_range("2024", periods=6), "v": range(6)})
+    assert series(frame[frame.v > 2], length=3).channels == ("v",)
+    indexed = frame.set_index("date")
+    indexed.index.name = None
+    assert series(indexed, length=3).channels == ("v",)
+    for name, table in (("named", frame.set_index("date")), ("unnamed", indexed)):
+        table.to_parquet(tmp_path / f"{name}.parquet")
+        assert series(tmp_path / f"{name}.parquet", length=3).channels == ("v",)
+
+
+def test_a_frame_in_long_form_names_the_row_without_a_series():
+    frame = pandas.DataFrame({"time": [1, 2, 3], "who": ["a", pandas.NA, "b"], "v": 0.0})
+    with pytest.raises(UserError, match="Row 1 of the table is of no series"):
+        series(frame, item="who", length=1)
+
+
+def test_without_statsmodels_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "statsmodels", None)
+    with pytest.raises(UserError, match=r"pip install 'hush\[series\]'"):
+        series("co2")
+
+
 def test_quotes_comments_blank_lines_and_a_mark_of_order(tmp_path):
     text = '\ufeff# a source\r\n"date","say ""v"", now"\r\n"2024-01-01","1"\r\n\r\n2024-01-02,2\r\n'
     source = series(put(tmp_path, text), length=2)
@@ -167,6 +190,7 @@ def test_series_that_are_built_in():
 
 def test_options_of_pictures_are_refused_and_their_defaults_are_not():
     assert len(hush.data.open_source("sunspots", length=9, size=None, crop="centre")) == 301
+    assert "numbers, not dates" in hush.data.open_source("sunspots").summary()
     with pytest.raises(UserError, match=r"size=8: sunspots holds series"):
         hush.data.open_source("sunspots", size=8)
     with pytest.raises(UserError, match="did you mean stride"):

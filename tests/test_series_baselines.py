@@ -7,8 +7,8 @@ import torch
 from hush.errors import UserError
 from hush.evaluation.autoregression import Autoregression, fit_autoregression
 from hush.evaluation.forecasts import fair_crps
-from hush.evaluation.gaussian_process import gaussian_process, posterior
-from hush.evaluation.naive import last_value, linear, seasonal_naive
+from hush.evaluation.gaussian_process import gaussian_process, gaussian_process_posterior
+from hush.evaluation.naive import last_value, linear_interpolation, seasonal_naive
 from hush.evaluation.smoothing import arima, ets
 
 NAN = torch.nan
@@ -44,9 +44,9 @@ def test_linear_is_exact_on_lines_whatever_the_stamps():
     truth = slopes * time.unsqueeze(1) - 3
     hidden = holes(truth, 0.6)
     hidden[..., [0, -1]] = truth[..., [0, -1]]
-    torch.testing.assert_close(linear(hidden, time)[:, 0], truth)
+    torch.testing.assert_close(linear_interpolation(hidden, time)[:, 0], truth)
     hidden[..., :3] = hidden[..., 27:] = NAN
-    told = linear(hidden, time)[0, 0, 0]
+    told = linear_interpolation(hidden, time)[0, 0, 0]
     known = (~hidden[0, 0].isnan()).nonzero().flatten()
     assert told[0] == truth[0, 0, known[0]]
     assert told[-1] == truth[0, 0, known[-1]]
@@ -70,7 +70,7 @@ def test_seasonal_naive_is_exact_on_seasons():
 def test_what_is_known_comes_back_as_it_is(share):
     values = holes(normal(3, 2, 20), share)
     time = torch.arange(20.0).expand(3, -1).double()
-    answers = [last_value(values), linear(values, time), seasonal_naive(values, 5)]
+    answers = [last_value(values), linear_interpolation(values, time), seasonal_naive(values, 5)]
     answers += [gaussian_process(values, time, kernel, 6.0, samples=4) for kernel in ("rbf",)]
     known = ~values.isnan()
     for answer in answers:
@@ -96,6 +96,11 @@ def drawn(count, length=24, seed=0):
     return (normal(count, length, seed=seed) @ root.T).unsqueeze(1), time.expand(count, -1)
 
 
+def exact(points, values, seen):
+    covariance = torch.from_numpy(kernel()(points, points))
+    return gaussian_process_posterior(covariance, values, seen, noise=0.05)
+
+
 def test_the_posterior_is_that_of_the_joint_gaussian_and_of_scikit_learn():
     """Given the rest, a Gaussian of precision P has covariance P_hh⁻¹ and mean -P_hh⁻¹ P_ho y."""
     from sklearn.gaussian_process import GaussianProcessRegressor
@@ -104,7 +109,7 @@ def test_the_posterior_is_that_of_the_joint_gaussian_and_of_scikit_learn():
     seen = torch.arange(24) % 3 == 0
     points = time[0].numpy()[:, None]
     smooth = torch.from_numpy(kernel()(points, points))
-    mean, covariance = posterior(smooth, values[0, 0], seen, 0.05)
+    mean, covariance = exact(points, values[0, 0], seen)
     joint = torch.linalg.inv(smooth + 0.05 * torch.eye(24, dtype=torch.float64))
     inner = torch.linalg.inv(joint[~seen][:, ~seen])
     torch.testing.assert_close(mean[~seen], -inner @ joint[~seen][:, seen] @ values[0, 0, seen])
@@ -124,7 +129,7 @@ def test_with_the_true_kernel_the_baseline_draws_the_exact_posterior():
     count = 40_000
     told = gaussian_process(hidden, time, kernel(), samples=count)[0, :, 0, ~seen]
     points = time[0].numpy()[:, None]
-    mean, law = posterior(torch.from_numpy(kernel()(points, points)), values[0, 0], seen, 0.05)
+    mean, law = exact(points, values[0, 0], seen)
     law = law[~seen][:, ~seen] + 0.05 * torch.eye(16, dtype=torch.float64)
     deviation = law.diagonal().sqrt()
     off = (told.mean(0) - mean[~seen]) / deviation * count**0.5
@@ -139,7 +144,7 @@ def test_the_exact_posterior_scores_what_theory_says_and_a_fitted_one_little_mor
     seen = torch.arange(24) % 2 == 0
     hidden = torch.where(seen, values, NAN)
     points = time[0].numpy()[:, None]
-    _, law = posterior(torch.from_numpy(kernel()(points, points)), values[0, 0], seen, 0.05)
+    _, law = exact(points, values[0, 0], seen)
     wanted = ((law.diagonal() + 0.05).sqrt()[~seen] / np.pi**0.5).mean().item()
     mask = (~seen).expand(values.shape)
     exact = fair_crps(gaussian_process(hidden, time, kernel()), values, mask)
@@ -148,7 +153,7 @@ def test_the_exact_posterior_scores_what_theory_says_and_a_fitted_one_little_mor
     assert exact.value == pytest.approx(wanted, rel=0.1)
     fitted = fair_crps(gaussian_process(hidden, time, "matern"), values, mask)
     assert exact.value < fitted.value < 1.25 * exact.value
-    straight = fair_crps(linear(hidden, time).expand(-1, 2, -1, -1), values, mask)
+    straight = fair_crps(linear_interpolation(hidden, time).expand(-1, 2, -1, -1), values, mask)
     assert exact.value < straight.value
 
 

@@ -115,16 +115,16 @@ class CsvCells(Cells):
 
 
 class FrameCells(Cells):
-    """A DataFrame or Series of pandas; an index that says something is its first column."""
+    """A DataFrame or Series of pandas; an index that has a name or holds dates is a column too."""
 
     def __init__(self, frame: Any) -> None:
         import pandas
 
         if isinstance(frame, pandas.Series):
-            frame = frame.to_frame("value" if frame.name is None else frame.name)
-            meant = True
+            frame, meant = frame.to_frame("value" if frame.name is None else frame.name), True
         else:
-            meant = not isinstance(frame.index, pandas.RangeIndex) or frame.index.name is not None
+            dates = isinstance(frame.index, pandas.DatetimeIndex | pandas.PeriodIndex)
+            meant = dates or frame.index.name is not None
         self.name, self.frame, self.index = "the table", frame, None
         if frame.columns.has_duplicates or frame.index.nlevels > 1:
             raise UserError(
@@ -159,9 +159,8 @@ class ParquetCells(Cells):
     def chunks(self) -> Iterator[dict[str, Any]]:
         with self._opened() as file:
             for part in file.iter_batches(ROWS):
-                frame = part.to_pandas()
-                frame = frame if frame.index.name is None else frame.reset_index()
-                yield {name: frame[name] for name in self.columns if name in frame}
+                frame = part.to_pandas(ignore_metadata=True)  # an index is a column here
+                yield {name: frame[name] for name in self.columns}
 
     def _opened(self) -> Any:
         from pyarrow import parquet

@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hush.data.cells import CsvCells, FrameCells, ParquetCells
-from hush.data.numbers import Numbers
 from hush.data.windows import Windows
 from hush.data.words import cause, shown
 from hush.errors import UserError
@@ -75,7 +74,6 @@ def _by_row(source: Windows, parts: Mapping[str, Tensor]) -> Columns:
 def _csv(source: Windows, path: str, columns: Columns) -> None:
     """Row by row; whatever is not filled is written as it was read."""
     cells: CsvCells = source.table.cells
-    absent = Numbers(cells.name, source.options.missing).absent
     places = {name: cells.columns.index(name) for name in source.channels}
     extra = [name for name in columns if name not in places]
     with open(path, "w", encoding="utf-8", newline="") as file:
@@ -83,7 +81,7 @@ def _csv(source: Windows, path: str, columns: Columns) -> None:
         _header(file, next(rows), extra, cells.delimiter)
         for row, (texts, end, before) in enumerate(rows):
             for name, place in places.items():
-                if texts and absent(cells.plain(texts[place])):
+                if texts:
                     texts[place] = _written(columns[name][row]) or texts[place]
             texts += [_written(columns[name][row]) for name in extra if texts]
             file.write(before + cells.delimiter.join(texts) + end)
@@ -104,17 +102,14 @@ def _written(number: np.float32) -> str:
 def _frame(source: Windows, frame: Any, columns: Columns) -> Any:
     """A copy of a DataFrame, each column of its own type unless that cannot hold what is filled."""
     names = {str(name): name for name in frame.columns}
-    missing = Numbers(source.name, source.options.missing)
     for name, column in columns.items():
         if name not in source.channels:
             frame[name] = column
             continue
         held = frame[names[name]]
-        absent = np.isnan(missing.read(held, name, 0)) & ~np.isnan(column)
-        if absent.any():
-            whole = held.dtype.kind in "iub"
-            kept = held.astype(np.float64) if whole else held
-            frame[names[name]] = kept.mask(absent, column.astype(np.float64))
+        if _fills(column):
+            kept = held.astype(np.float64) if held.dtype.kind in "iub" else held
+            frame[names[name]] = kept.mask(~np.isnan(column), column.astype(np.float64))
     return frame
 
 
@@ -142,7 +137,7 @@ def _batches(source: Windows, file: Any, schema: Any, columns: Columns) -> Itera
     import pyarrow
     from pyarrow import compute
 
-    missing, first = Numbers(source.name, source.options.missing), 0
+    first = 0
     for batch in file.iter_batches():
         arrays = []
         for field in schema:
@@ -151,9 +146,8 @@ def _batches(source: Windows, file: Any, schema: Any, columns: Columns) -> Itera
             if held is None:
                 held = pyarrow.array(here, field.type, from_pandas=True)
             elif _fills(here):
-                absent = np.isnan(missing.read(held.to_pandas(), field.name, first))
                 new = pyarrow.array(here.astype(np.float64)).cast(field.type)
-                chosen = pyarrow.array(absent & ~np.isnan(here))
+                chosen = pyarrow.array(~np.isnan(here))
                 held = compute.if_else(chosen, new, held.cast(field.type))
             arrays.append(held.cast(field.type))
         yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)

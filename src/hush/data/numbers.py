@@ -42,11 +42,6 @@ class Numbers:
             )
         return values
 
-    def absent(self, cell: str) -> bool:
-        """Whether the text of a cell means a missing value."""
-        text = cell.strip().lower()
-        return text in self._words or _parsed(text) in self._sentinels
-
     def _text(self, cells: Sequence[str], column: str, first: int) -> np.ndarray:
         values = np.empty(len(cells))
         for i, cell in enumerate(cells):

@@ -8,6 +8,7 @@ from hush.data.words import shown
 from hush.errors import UserError, nearest
 
 TIMES = ("time", "date", "datetime", "timestamp", "ds")
+_INDEX = "__index_level_0__"  # what pandas calls an index without a name in Parquet
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def roles(cells: Cells, options: SeriesOptions) -> Roles:
 
 
 def _time(cells: Cells) -> str:
-    found = [name for name in cells.columns if name.lower() in TIMES]
+    found = [name for name in cells.columns if name.lower() in (*TIMES, _INDEX)]
     if found:
         return found[0]
     listed = ", ".join(map(shown, cells.columns))

@@ -67,7 +67,7 @@ def timetable(cells: Cells, options: SeriesOptions) -> Timetable:
     _must_be_known(cells, columns.covariates, covariates, order)
     steps = elapsed(moment, None if stamps.numeric else wall, bounds)
     names, derived = calendar(options.calendar, wall, steps)
-    notes += _zones(stamps) + _spacing(steps, bounds) + _plain(cells, columns.values, values)
+    notes += _kind(stamps) + _spacing(steps, bounds) + _plain(cells, columns.values, values)
     return Timetable(
         cells,
         columns.values,
@@ -108,7 +108,10 @@ def _read(cells: Cells, columns: Roles, stamps: StampReader, options: SeriesOpti
 
 def _names(cells: Cells, columns: Roles, chunk: Any, first: int) -> list[str]:
     """Which series each row belongs to."""
-    names = ["" if name != name else str(name).strip() for name in chunk[columns.item]]
+    held = chunk[columns.item]
+    if hasattr(held, "dtype"):
+        held = held.astype(object).where(held.notna(), "")
+    names = [str(name).strip() for name in held]
     if "" in names:
         raise UserError(
             f"Row {first + names.index('')} of {cells.name} is of no series: its column "
@@ -169,7 +172,9 @@ def _facts(
     return facts
 
 
-def _zones(stamps: StampReader) -> list[str]:
+def _kind(stamps: StampReader) -> list[str]:
+    if stamps.numeric:
+        return ["stamps are numbers, not dates"]
     count = len(stamps.offsets)
     said = f"stamps have {count} UTC offsets and are put in the order of the moments they mean"
     return [said] if count > 1 else []

@@ -8,8 +8,8 @@ from hush.evaluation.calibration import (
     calibration,
     calibration_plot,
     coverage,
+    interval_width,
     ranks,
-    width,
 )
 from hush.evaluation.classical import (
     bicubic,
@@ -35,12 +35,11 @@ from hush.evaluation.forecasts import (
     normalised_crps,
     quantile_crps,
     rmse,
-    summed,
 )
-from hush.evaluation.gaussian_process import gaussian_process, posterior
+from hush.evaluation.gaussian_process import gaussian_process, gaussian_process_posterior
 from hush.evaluation.held_out import Losses, held_out_each, held_out_losses
 from hush.evaluation.likelihood import Estimate, histogram, likelihood
-from hush.evaluation.naive import last_value, linear, seasonal_naive
+from hush.evaluation.naive import last_value, linear_interpolation, seasonal_naive
 from hush.evaluation.patches import patch_space
 from hush.evaluation.pictures import consistency, diversity, psnr, ssim
 from hush.evaluation.regression import answers, fit_autoencoder, fit_regression
@@ -87,14 +86,16 @@ __all__ = [
     "frechet",
     "gaussian_crps",
     "gaussian_process",
+    "gaussian_process_posterior",
     "held_out_each",
     "held_out_losses",
     "histogram",
     "interval",
+    "interval_width",
     "judge",
     "last_value",
     "likelihood",
-    "linear",
+    "linear_interpolation",
     "mae",
     "median",
     "miou",
@@ -102,7 +103,6 @@ __all__ = [
     "normalised_crps",
     "patch_space",
     "pca_fill",
-    "posterior",
     "print_report",
     "psnr",
     "quantile_crps",
@@ -114,8 +114,6 @@ __all__ = [
     "rmse",
     "seasonal_naive",
     "ssim",
-    "summed",
     "verdict",
-    "width",
     "yardsticks",
 ]

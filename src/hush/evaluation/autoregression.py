@@ -8,7 +8,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from hush.errors import UserError
-from hush.evaluation.naive import linear
+from hush.evaluation.naive import linear_interpolation
 from hush.rng import derive
 
 Values = Float[Tensor, "window channel length"]
@@ -60,7 +60,7 @@ class Autoregression:
                 f"expected a horizon of at least 1 and a context of at least {lags}, the lags."
             )
         stamps = torch.arange(context).expand(len(values), -1).double()
-        past = linear(values[..., :context], stamps)[:, 0].double().cpu()
+        past = linear_interpolation(values[..., :context], stamps)[:, 0].double().cpu()
         states = list(past.unsqueeze(1).expand(-1, count, -1, -1).unbind(-1))
         random = np.random.default_rng(derive(seed, "autoregression"))
         root = torch.linalg.cholesky(self.covariance)
@@ -89,7 +89,7 @@ def fit_autoregression(past: Float[Tensor, "channel time"], lags: int = 1) -> Au
             f"expected lags of at least 1 and then {needed} stamps."
         )
     stamps = torch.arange(count).unsqueeze(0).double()
-    x = linear(past.unsqueeze(0), stamps)[0, 0].double().cpu().T
+    x = linear_interpolation(past.unsqueeze(0), stamps)[0, 0].double().cpu().T
     before = [x[lags - lag : count - lag] for lag in range(1, lags + 1)]
     design = torch.cat([torch.ones(count - lags, 1, dtype=torch.float64), *before], 1)
     found = torch.linalg.lstsq(design, x[lags:]).solution

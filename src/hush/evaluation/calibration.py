@@ -28,11 +28,11 @@ def coverage(samples: Samples, truth: Truth, mask: Mask = None, level: float = 0
     return mean_over(((low <= truth) & (truth <= high)).double(), mask)
 
 
-def width(samples: Samples, truth: Truth, mask: Mask = None, level: float = 0.9) -> Score:
+def interval_width(samples: Samples, truth: Truth, mask: Mask = None, level: float = 0.9) -> Score:
     """The mean width of the central interval of `level`, in the unit of the truth: of two that
     cover alike the narrower is the better. Raises `UserError` as `coverage` does."""
-    samples, truth, mask = checked("width", samples, truth, mask)
-    low, high = _ends("width", samples, level)
+    samples, truth, mask = checked("interval_width", samples, truth, mask)
+    low, high = _ends("interval_width", samples, level)
     return mean_over(high - low, mask)
 
 

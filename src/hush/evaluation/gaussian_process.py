@@ -18,7 +18,7 @@ _KERNELS = ("rbf", "matern", "periodic")
 _JITTER = 1e-10  # of the variance, so that a covariance has a root
 
 
-def posterior(
+def gaussian_process_posterior(
     covariance: Float[Tensor, "length length"],
     values: Float[Tensor, " length"],
     seen: Bool[Tensor, " length"],
@@ -93,7 +93,7 @@ def _law(
     noise = torch.from_numpy(kernel.diag(points)) - covariance.diagonal()
     level = float(noise.mean()) + _JITTER * float(covariance.diagonal().mean())
     standard = torch.where(seen, (channel - centre) / scale, 0.0)
-    mean, law = posterior(covariance, standard, seen, level)
+    mean, law = gaussian_process_posterior(covariance, standard, seen, level)
     law = law[hidden][:, hidden] + torch.diag(noise[hidden])
     return centre + scale * mean[hidden], scale**2 * law
 

@@ -24,7 +24,7 @@ def last_value(values: Values) -> One:
     return _whole(values, values.gather(-1, place)).unsqueeze(1)
 
 
-def linear(values: Values, time: Float[Tensor, "window length"]) -> One:
+def linear_interpolation(values: Values, time: Float[Tensor, "window length"]) -> One:
     """The line between the known values on both sides; beyond the outermost, their value."""
     found = values.double().cpu().numpy().copy()
     for row, stamps in zip(found, time.double().cpu().numpy(), strict=True):

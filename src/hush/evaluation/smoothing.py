@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hush.errors import UserError
-from hush.evaluation.naive import linear
+from hush.evaluation.naive import linear_interpolation
 from hush.rng import derive
 
 Values = Float[Tensor, "window channel length"]
@@ -70,7 +70,7 @@ def _each(
 ) -> Tensor:
     """The futures of every channel of every window, each fitted for itself."""
     stamps = torch.arange(values.shape[-1] - horizon).expand(len(values), -1)
-    past = linear(values[..., : values.shape[-1] - horizon], stamps.double())[:, 0]
+    past = linear_interpolation(values[..., : values.shape[-1] - horizon], stamps.double())[:, 0]
     told = values.new_empty(len(values), samples, values.shape[1], horizon)
     random = np.random.default_rng(derive(seed, "smoothing"))
     for i, window in enumerate(past.double().cpu().numpy()):
