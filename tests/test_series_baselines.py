@@ -96,7 +96,7 @@ def drawn(count, length=24, seed=0):
     return (normal(count, length, seed=seed) @ root.T).unsqueeze(1), time.expand(count, -1)
 
 
-def exact(points, values, seen):
+def told_exactly(points, values, seen):
     covariance = torch.from_numpy(kernel()(points, points))
     return gaussian_process_posterior(covariance, values, seen, noise=0.05)
 
@@ -109,7 +109,7 @@ def test_the_posterior_is_that_of_the_joint_gaussian_and_of_scikit_learn():
     seen = torch.arange(24) % 3 == 0
     points = time[0].numpy()[:, None]
     smooth = torch.from_numpy(kernel()(points, points))
-    mean, covariance = exact(points, values[0, 0], seen)
+    mean, covariance = told_exactly(points, values[0, 0], seen)
     joint = torch.linalg.inv(smooth + 0.05 * torch.eye(24, dtype=torch.float64))
     inner = torch.linalg.inv(joint[~seen][:, ~seen])
     torch.testing.assert_close(mean[~seen], -inner @ joint[~seen][:, seen] @ values[0, 0, seen])
@@ -129,7 +129,7 @@ def test_with_the_true_kernel_the_baseline_draws_the_exact_posterior():
     count = 40_000
     told = gaussian_process(hidden, time, kernel(), samples=count)[0, :, 0, ~seen]
     points = time[0].numpy()[:, None]
-    mean, law = exact(points, values[0, 0], seen)
+    mean, law = told_exactly(points, values[0, 0], seen)
     law = law[~seen][:, ~seen] + 0.05 * torch.eye(16, dtype=torch.float64)
     deviation = law.diagonal().sqrt()
     off = (told.mean(0) - mean[~seen]) / deviation * count**0.5
@@ -144,7 +144,7 @@ def test_the_exact_posterior_scores_what_theory_says_and_a_fitted_one_little_mor
     seen = torch.arange(24) % 2 == 0
     hidden = torch.where(seen, values, NAN)
     points = time[0].numpy()[:, None]
-    _, law = exact(points, values[0, 0], seen)
+    _, law = told_exactly(points, values[0, 0], seen)
     wanted = ((law.diagonal() + 0.05).sqrt()[~seen] / np.pi**0.5).mean().item()
     mask = (~seen).expand(values.shape)
     exact = fair_crps(gaussian_process(hidden, time, kernel()), values, mask)

@@ -47,7 +47,7 @@ class CsvCells(Cells):
         if header is None:
             raise UserError(f"{self.name} is empty; expected a header and rows below it.")
         self.first = 2 + header[2].count("\n")
-        self.columns = tuple(self.plain(cell).strip() for cell in header[0])
+        self.columns = tuple(_plain(cell.removeprefix("\ufeff")).strip() for cell in header[0])
         twice = [name for name, count in Counter(self.columns).items() if count > 1]
         if twice:
             raise UserError(
@@ -80,15 +80,9 @@ class CsvCells(Cells):
         while part := [row[0] for row in islice(rows, ROWS) if row[0]]:
             columns = zip(*part, strict=True)
             yield {
-                name: [self.plain(cell) for cell in cells]
+                name: [_plain(cell) for cell in cells] if '"' in "".join(cells) else cells
                 for name, cells in zip(self.columns, columns, strict=True)
             }
-
-    def plain(self, cell: str) -> str:
-        """What a cell says, without the quotes it is written in."""
-        cell = cell.removeprefix("\ufeff")
-        quoted = cell.startswith('"') and cell.endswith('"') and len(cell) > 1
-        return cell[1:-1].replace('""', '"') if quoted else cell
 
     def _split(self, body: str) -> list[str]:
         if '"' not in body:
@@ -184,3 +178,9 @@ def cells(source: Any, delimiter: str = ",") -> Cells:
         )
     path = os.path.expanduser(os.fspath(source))
     return ParquetCells(path) if path.endswith(".parquet") else CsvCells(path, delimiter)
+
+
+def _plain(cell: str) -> str:
+    """What a cell says, without the quotes it is written in."""
+    quoted = cell.startswith('"') and cell.endswith('"') and len(cell) > 1
+    return cell[1:-1].replace('""', '"') if quoted else cell

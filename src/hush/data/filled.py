@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TextIO
@@ -74,16 +75,20 @@ def _by_row(source: Windows, parts: Mapping[str, Tensor]) -> Columns:
 def _csv(source: Windows, path: str, columns: Columns) -> None:
     """Row by row; whatever is not filled is written as it was read."""
     cells: CsvCells = source.table.cells
-    places = {name: cells.columns.index(name) for name in source.channels}
-    extra = [name for name in columns if name not in places]
+    extra = [name for name in columns if name not in cells.columns]
+    places = {name: place for place, name in enumerate([*cells.columns, *extra])}
+    changes: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for name, column in columns.items():
+        for row in np.flatnonzero(~np.isnan(column)).tolist():
+            changes[row].append((places[name], str(column[row])))  # the shortest digits that do
     with open(path, "w", encoding="utf-8", newline="") as file:
         rows = cells.rows()
         _header(file, next(rows), extra, cells.delimiter)
         for row, (texts, end, before) in enumerate(rows):
-            for name, place in places.items():
-                if texts:
-                    texts[place] = _written(columns[name][row]) or texts[place]
-            texts += [_written(columns[name][row]) for name in extra if texts]
+            if texts:
+                texts += [""] * len(extra)
+                for place, text in changes.get(row, ()):
+                    texts[place] = text
             file.write(before + cells.delimiter.join(texts) + end)
 
 
@@ -92,11 +97,6 @@ def _header(file: TextIO, row: tuple[list[str], str, str], extra: list[str], sig
     quoted = ['"' + name.replace('"', '""') + '"' for name in extra]
     named = [q if sign in n or '"' in n else n for n, q in zip(extra, quoted, strict=True)]
     file.write(before + sign.join([*texts, *named]) + end)
-
-
-def _written(number: np.float32) -> str:
-    """The shortest digits that are this number; "" for NaN."""
-    return "" if np.isnan(number) else str(number)
 
 
 def _frame(source: Windows, frame: Any, columns: Columns) -> Any:

@@ -43,6 +43,11 @@ class Numbers:
         return values
 
     def _text(self, cells: Sequence[str], column: str, first: int) -> np.ndarray:
+        try:  # many cells, nearly all of them plain
+            if "_" not in "".join(cells):
+                return np.array([float(cell) if cell else np.nan for cell in cells])
+        except ValueError:
+            pass
         values = np.empty(len(cells))
         for i, cell in enumerate(cells):
             number = _parsed(cell)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from hush.errors import UserError
 CALENDAR = ("hour", "weekday", "yearday", "month", "position")
 _EPOCH = datetime(1970, 1, 1)
 _MONTH = re.compile(r"\d{4}-\d{2}")
+_PLAIN = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?")
 _QUARTER = re.compile(r"(\d{4})-?[qQ]([1-4])")
 _DAY = 86400.0  # seconds
 
@@ -35,6 +37,12 @@ class StampReader:
         """(moment, wall) of the stamps in the rows from number `first` on."""
         if hasattr(cells, "dtype"):
             return self._typed(cells, first)
+        dates = not (self.form or self.numeric or self.aware)
+        if dates and all(map(_PLAIN.fullmatch, cells)):  # many at once
+            with suppress(ValueError):  # no such day: told of below
+                moment = _seconds(np.array(cells, dtype="datetime64[us]"))
+                self.numeric = self.aware = False
+                return moment, moment
         pairs = np.array([self._text(cell, first + i) for i, cell in enumerate(cells)])
         moment, wall = pairs.reshape(-1, 2).T
         if self.aware:
@@ -67,7 +75,7 @@ class StampReader:
                 cells.dt.tz_convert("UTC").dt.tz_localize(None),
                 cells.dt.tz_localize(None),
             )
-        return _seconds(moment), _seconds(wall)
+        return _seconds(moment.to_numpy()), _seconds(wall.to_numpy())
 
     def _text(self, cell: str, row: int) -> tuple[float, float]:
         text = cell.strip()
@@ -184,5 +192,5 @@ def _number(text: str) -> float | None:
     return number if np.isfinite(number) and "_" not in text else None
 
 
-def _seconds(dates: Any) -> np.ndarray:
-    return dates.to_numpy("datetime64[us]").astype(np.int64) / 1e6
+def _seconds(dates: np.ndarray) -> np.ndarray:
+    return dates.astype("datetime64[us]").astype(np.int64) / 1e6
