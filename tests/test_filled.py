@@ -128,12 +128,19 @@ def test_what_cannot_be_written_is_said(path, tmp_path):
     cases = [
         ((answer[:1], tmp_path / "o.csv"), r"got \(1, 5\); expected \(2, 5\)"),
         ((answer,), "name it in out"),
+        ((answer / 0, tmp_path / "o.csv"), "infinite values"),
         ((answer, path), "is the file that was read"),
         ((answer, tmp_path / "nowhere" / "o.csv"), "cannot be written: no such file"),
     ]
     for given, said in cases:
         with pytest.raises(UserError, match=said):
             filled(source, *given)
+    again = tmp_path / "again.csv"
+    again.write_text("date,v,v 0.5\n2024-01-01,,1\n2024-01-02,3,\n")
+    twice = series(again, values="v", length=2)
+    with pytest.raises(UserError, match=r"has a column v 0\.5 already"):
+        filled(twice, answered(twice), tmp_path / "o.csv", {0.5: answered(twice)})
+    again.unlink()
     path.write_text("date,v\n")
     with pytest.raises(UserError, match="has changed since"):
         filled(source, answer, tmp_path / "o.csv")

@@ -318,6 +318,7 @@ def test_bad_columns_and_covariates(tmp_path):
         ({"values": "v", "item": "who"}, "Row 5 .* is of no series"),
         ({"values": "v", "calendar": "hours"}, "did you mean hour"),
         ({"length": 0}, "length=0"),
+        ({"labels": True}, "name their column in item"),
         ({"context": 4}, "expected both or neither"),
         ({"context": 4, "horizon": 1, "length": 6}, "leave length out"),
         ({"delimiter": ""}, "expected one sign"),

@@ -1,7 +1,6 @@
 """The way back: the table as it was, with its missing cells filled."""
 
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -35,16 +34,11 @@ def filled(
     they are filled), pandas a DataFrame.
 
     Raises:
-        UserError: an answer of another shape, `out` missing or the source itself, a file that has
-            changed since it was read.
+        UserError: an answer of another shape or not finite, a new column that is there already,
+            `out` missing or the source itself, a file that has changed since it was read.
     """
-    wanted = tuple(source.table.values.shape)
     parts = {"": answer, **{f" {share:g}": part for share, part in (quantiles or {}).items()}}
-    for part in parts.values():
-        if tuple(part.shape) != wanted:
-            raise UserError(
-                f"filled got {tuple(part.shape)}; expected {wanted}, (channel, stamp) of the table."
-            )
+    _must_fit(source, parts)
     cells = source.table.cells
     columns = _by_row(source, parts)
     if isinstance(cells, FrameCells):
@@ -57,6 +51,29 @@ def filled(
     write = _csv if isinstance(cells, CsvCells) else _parquet
     _atomically(path, lambda temporary: write(source, temporary, columns))
     return None
+
+
+def _must_fit(source: Windows, parts: Mapping[str, Tensor]) -> None:
+    wanted = tuple(source.table.values.shape)
+    for suffix, part in parts.items():
+        if tuple(part.shape) != wanted:
+            raise UserError(
+                f"filled got {tuple(part.shape)}; expected {wanted}, (channel, stamp) of the table."
+            )
+        if part.isinf().any():
+            raise UserError(
+                "filled got infinite values; expected numbers, NaN where there is none."
+            )
+        there = [
+            name
+            for name in source.channels
+            if suffix and name + suffix in source.table.cells.columns
+        ]
+        if there:
+            raise UserError(
+                f"{source.name} has a column {shown(there[0] + suffix)} already; rename it, or ask "
+                "for other quantiles."
+            )
 
 
 def _by_row(source: Windows, parts: Mapping[str, Tensor]) -> Columns:
@@ -95,7 +112,10 @@ def _csv(source: Windows, path: str, columns: Columns) -> None:
 def _header(file: TextIO, row: tuple[list[str], str, str], extra: list[str], sign: str) -> None:
     texts, end, before = row
     quoted = ['"' + name.replace('"', '""') + '"' for name in extra]
-    named = [q if sign in n or '"' in n else n for n, q in zip(extra, quoted, strict=True)]
+    named = [
+        inside if set(name) & {sign, '"', "\n", "\r"} else name
+        for name, inside in zip(extra, quoted, strict=True)
+    ]
     file.write(before + sign.join([*texts, *named]) + end)
 
 
@@ -160,24 +180,12 @@ def _fills(column: np.ndarray) -> bool:
 
 def _atomically(path: str, write: Callable[[str], None]) -> None:
     """Write beside the file and put it in its place when it is whole."""
-    folder = os.path.dirname(os.path.abspath(path))
-    try:
-        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
-        os.close(handle)
-        os.chmod(temporary, 0o666 & ~_umask())
-    except OSError as error:
-        raise UserError(f"{shown(path)} cannot be written: {cause(error)}.") from error
+    temporary = f"{path}.{os.getpid()}.part"
     try:
         write(temporary)
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"{shown(path)} cannot be written: {cause(error)}.") from error
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.unlink(temporary)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -60,6 +60,8 @@ class SeriesOptions:
         self._must_add_up()
 
     def _must_add_up(self) -> None:
+        if self.labels and self.item is None:
+            raise UserError("labels: series have names in long form; name their column in item.")
         if (self.context is None) != (self.horizon is None):
             raise UserError(
                 f"context={self.context}, horizon={self.horizon}: expected both or neither."
