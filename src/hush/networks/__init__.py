@@ -13,7 +13,10 @@ from hush.networks.features import features, places
 from hush.networks.precision import Precision, lowered, suits
 from hush.networks.quantised import VQVAE
 from hush.networks.recompute import blocks, recomputed
+from hush.networks.state_space import StateSpace
+from hush.networks.structured import Structured
 from hush.networks.tokens import Nominal, Ordinal, TokenNetwork
+from hush.networks.two_axis import TwoAxis
 from hush.networks.unet import UNet
 
 __all__ = [
@@ -30,8 +33,11 @@ __all__ = [
     "Ordinal",
     "PatchCritic",
     "Precision",
+    "StateSpace",
+    "Structured",
     "Style",
     "TokenNetwork",
+    "TwoAxis",
     "UNet",
     "blocks",
     "compiled",
