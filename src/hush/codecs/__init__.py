@@ -5,5 +5,6 @@ from hush.codecs.affine import Affine, Range, Residual, Standard
 from hush.codecs.base import Codec
 from hush.codecs.latent import Latent
 from hush.codecs.levels import Levels
+from hush.codecs.per_channel import PerChannel
 
-__all__ = ["Affine", "Codec", "Latent", "Levels", "Range", "Residual", "Standard"]
+__all__ = ["Affine", "Codec", "Latent", "Levels", "PerChannel", "Range", "Residual", "Standard"]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hush.codecs.base import Batch, Codec
+from hush.codecs.measured import measured
 from hush.errors import UserError
 from hush.tensors import Condition
 
@@ -26,22 +27,14 @@ class Affine(Codec, ABC):
         """(shift, scale) for data of this range, mean and standard deviation."""
 
     def fit(self, batches: Iterable[Tensor], levels: int | None = None) -> "Codec":
-        low, high, count, total, squares, pivot = math.inf, -math.inf, 0, 0.0, 0.0, None
-        for data in batches:
-            data = data.double()
-            low, high = min(low, data.min().item()), max(high, data.max().item())
-            pivot = data.mean().item() if pivot is None else pivot  # keeps the digits of far data
-            count += data.numel()
-            total += (data - pivot).sum().item()
-            squares += (data - pivot).square().sum().item()
-        if not low < high or not math.isfinite(squares):
+        rows = (data.where(~data.isnan(), math.inf).reshape(1, -1) for data in batches)
+        low, high, mean, deviation = (found.item() for found in measured(rows))
+        if not low < high or not math.isfinite(mean + deviation):
             raise UserError(
                 f"The data range from {low} to {high}: a model needs finite values that differ. "
                 "Check that the files hold what you expect."
             )
-        mean = total / count
-        deviation = max(squares / count - mean**2, 0.0) ** 0.5
-        shift, scale = self.choose(low, high, pivot + mean, deviation)
+        shift, scale = self.choose(low, high, mean, deviation)
         for name, value in (("shift", shift), ("scale", scale), ("low", low), ("high", high)):
             getattr(self, name).fill_(value)
         self.levels.fill_(levels or 0)

@@ -19,22 +19,19 @@ def check_codec(codec: Codec) -> None:
 
     - decode(encode(data)) is the data bit for bit, on each of 2, 17, 256 and 65536 levels in
       float32; to 1e-12 on continuous data in float64;
-    - decode holds to the range that was measured;
+    - decode holds to the range that was measured, where it is `bounded`;
     - `log_det` is log |d encode/d data|, by the Jacobian;
     - what it measured lives in its state_dict;
     - it refuses data that never vary, and data that are not finite, with a UserError.
 
+    One that takes `gaps` is of continuous data and refuses levels; NaN is 0 in x_0, and the rest is
+    measured and given back as if it were not there.
     A codec to tokens gives its own number of levels back bit for bit and refuses every other.
     """
     name = type(codec).__name__
     if isinstance(codec, Levels):
         return _check_tokens(codec, name)
-    for levels in _LEVELS:
-        values = torch.arange(levels, dtype=torch.float64) / (levels - 1)
-        data = values.float().reshape(-1, 1)
-        fitted = copy.deepcopy(codec).fit([data], levels)
-        back = fitted.decode(fitted.encode(data))
-        require(torch.equal(back, data), f"{name} must give {levels} levels back bit for bit.")
+    (_check_gaps if codec.gaps else _check_levels)(codec, name)
     data = _continuous()
     fitted = copy.deepcopy(codec).fit(data.split(7))
     x_0 = fitted.encode(data)
@@ -42,12 +39,40 @@ def check_codec(codec: Codec) -> None:
     agree(fitted.decode(x_0), data, 1e-12, f"decode(encode(data)) of {name}")
     beyond = fitted.decode(torch.stack((x_0[0] * 0 - 1e3, x_0[0] * 0 + 1e3)))
     inside = beyond.min() >= data.min() - 1e-12 and beyond.max() <= data.max() + 1e-12
-    require(inside, f"decode of {name} must hold to the range that was measured.")
+    require(
+        inside or not codec.bounded, f"decode of {name} must hold to the range that was measured."
+    )
     _check_log_det(fitted, data[0], name)
     again = copy.deepcopy(codec)
     again.load_state_dict(fitted.state_dict())
     require(torch.equal(again.encode(data), x_0), f"{name} must keep what it measured in buffers.")
     _check_refusals(codec, data, name)
+
+
+def _check_levels(codec: Codec, name: str) -> None:
+    for levels in _LEVELS:
+        values = torch.arange(levels, dtype=torch.float64) / (levels - 1)
+        data = values.float().reshape(-1, 1)
+        fitted = copy.deepcopy(codec).fit([data], levels)
+        back = fitted.decode(fitted.encode(data))
+        require(torch.equal(back, data), f"{name} must give {levels} levels back bit for bit.")
+
+
+def _check_gaps(codec: Codec, name: str) -> None:
+    data = _continuous()
+    gaps = Streams.of(3, len(data)).uniform(tuple(data.shape[1:])) < 0.3
+    holed = data.masked_fill(gaps, math.nan)
+    fitted = copy.deepcopy(codec).fit([holed])
+    x_0 = fitted.encode(holed)
+    require(bool((x_0[gaps] == 0.0).all()), f"{name} must encode what is missing as 0.")
+    agree(fitted.decode(x_0)[~gaps], data[~gaps], 1e-12, f"what is known, through {name}")
+    again = copy.deepcopy(codec).fit([holed, torch.full_like(holed, math.nan)])
+    require(torch.equal(again.encode(holed), x_0), f"{name} must measure what is known alone.")
+    try:
+        copy.deepcopy(codec).fit([data], 17)
+    except UserError:
+        return
+    raise AssertionError(f"{name} takes gaps and must refuse data of levels with a UserError.")
 
 
 def _check_tokens(codec: Levels, name: str) -> None:
@@ -79,8 +104,8 @@ def _check_log_det(codec: Codec, example: Tensor, name: str) -> None:
 
 def _check_refusals(codec: Codec, data: Tensor, name: str) -> None:
     spoilt = data.clone()
-    spoilt[3, 0, 0] = math.nan
-    cases = {"data that never vary": torch.full_like(data, 0.5), "data with a NaN": spoilt}
+    spoilt[3, 0, 0] = math.inf if codec.gaps else math.nan
+    cases = {"data that never vary": torch.full_like(data, 0.5), "data not finite": spoilt}
     for case, bad in cases.items():
         try:
             copy.deepcopy(codec).fit([bad])
