@@ -53,8 +53,8 @@ def judge_change(
     seed: int = 0,
 ) -> dict[str, Score]:
     """F1 of changed pixels in the pairs held out: of a detector that learnt from the others, and of
-    the raw difference |a - b| at the threshold that is best on those. {} where the pairs are fewer
-    than four, or either part shows but one kind of pixel."""
+    the raw difference |a - b| at the threshold that is best on those. Every pixel has a label. {}
+    where the pairs are fewer than four, or either part shows but one kind of pixel."""
     learnt, out = held(len(changed))
     truth = changed.bool()
     if not out or any(len(truth[part].unique()) < 2 for part in (learnt, out)):
@@ -82,8 +82,8 @@ def judge_segment(
     seed: int = 0,
 ) -> dict[str, Score]:
     """The mean over classes of |A ∩ B| / |A ∪ B| in the pictures held out: of a segmenter that
-    learnt from the others, and of the same ensemble that reads each pixel's own values. {} where
-    the pictures are fewer than four."""
+    learnt from the others, and of the same ensemble that reads each pixel's own values. Every pixel
+    has a label. {} where the pictures are fewer than four."""
     learnt, out = held(len(masks))
     if not out:
         return {}
