@@ -49,13 +49,7 @@ def timetable(cells: Cells, options: SeriesOptions) -> Timetable:
     columns = roles(cells, options)
     stamps = StampReader(cells.name, columns.time, options.time_format)
     moment, wall, codes, items, numbers = _read(cells, columns, stamps, options)
-    if not len(moment):
-        raise UserError(f"{cells.name} has no rows; expected stamps with values.")
-    if stamps.numeric and set(options.calendar) - {"position"}:
-        raise UserError(
-            f"calendar={', '.join(options.calendar)}: the stamps of {cells.name} are numbers, and "
-            "have no calendar; leave it out, or write them as dates."
-        )
+    _must_have_stamps(cells, moment, stamps, options)
     order = np.lexsort((moment, codes))
     notes = _sorted(order, codes)
     moment, wall, codes = moment[order], wall[order], codes[order]
@@ -118,6 +112,18 @@ def _names(cells: Cells, columns: Roles, chunk: Any, first: int) -> list[str]:
             f"{shown(columns.item)} is empty; name the series, or leave the row out."
         )
     return names
+
+
+def _must_have_stamps(
+    cells: Cells, moment: np.ndarray, stamps: StampReader, options: SeriesOptions
+) -> None:
+    if not len(moment):
+        raise UserError(f"{cells.name} has no rows; expected stamps with values.")
+    if stamps.numeric and set(options.calendar) - {"position"}:
+        raise UserError(
+            f"calendar={', '.join(options.calendar)}: the stamps of {cells.name} are numbers, and "
+            "have no calendar; leave it out, or write them as dates."
+        )
 
 
 def _sorted(order: np.ndarray, codes: np.ndarray) -> list[str]:
