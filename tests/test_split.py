@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from windows import CHANNELS, LENGTH, windows
 
 from hush import systems
 from hush.networks import Backbone, Dropout, positioned
@@ -34,21 +35,28 @@ TRAINED = [(name, {}) for name in systems.index.TABLE if name != "analytic_dpm"]
 ]
 
 
+def records(kind):
+    """(shape, levels, a batch of records) of a kind of data."""
+    if kind == "series":
+        return (CHANNELS, LENGTH), None, windows(COUNT)
+    images = (Streams.of(1, COUNT).uniform((1, 8, 8)) * 16).round() / 16
+    return (1, 8, 8), 17, {"image": images.float(), "label": torch.arange(COUNT) % 3}
+
+
 def trained(name, settings):
-    """A small system in training with nothing silent in it, and a batch with labels; in float64,
+    """A small system in training with nothing silent in it, and a batch of its data; in float64,
     but where tokens are looked at in float32."""
     torch.manual_seed(3)
     build = systems.index.find(name)
     known = inspect.signature(build).parameters
     usual = {"classes": ("0", "1", "2"), "levels": 17, "tasks": ("inpaint", "jpeg")}
     usual |= {"backbone": CONVOLUTIONS, "width": 8, "blocks": 1, "autoencoder": AUTOENCODER}
+    usual |= {"depth": 2, "heads": 2, "states": 8, "dropout": 0.2}
     usual = {key: value for key, value in usual.items() if key in known}
-    system = build((1, 8, 8), **{**usual, **settings})
-    images = (Streams.of(1, COUNT).uniform((1, 8, 8)) * 16).round() / 16
-    system.codec.fit([images.float()], 17)
-    record = {"image": images.float(), "label": torch.arange(COUNT) % 3}
-    _, cond, _ = system.task.example(record, Streams.of(5, COUNT))
-    x_0 = system.codec.encode(images.float(), cond)
+    shape, levels, record = records(systems.TABLE[name].data)
+    system = build(shape, **{**usual, **settings})
+    system.codec.fit([next(iter(record.values()))], levels)
+    x_0, cond, _ = system.learnt(record, Streams.of(5, COUNT))
     for parameter in system.denoiser.train().parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     if x_0.is_floating_point():

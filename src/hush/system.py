@@ -123,11 +123,19 @@ class System:
         denoiser, x, _, cond = self._begin(count, cond, seed, guidance)
         return plan(denoiser, x, evaluations, cond)
 
+    def learnt(
+        self, record: dict[str, Tensor], rng: Streams
+    ) -> tuple[Any, Condition | None, Tensor | None]:
+        """(x_0, condition as the network is told it, mask of what counts) of a batch of records,
+        the draws of each from its own stream."""
+        data, cond, mask = self.task.example(record, rng)
+        return self.codec.encode(data, cond), self.codec.told(cond), mask
+
     def request(
         self, count: int, cond: Any = None, start: int = 0
     ) -> tuple[tuple[int, ...], Condition | None]:
-        """(shape, condition) of the samples start … start + count - 1 of what is asked for, where
-        the model computes."""
+        """(shape, condition in data units) of the samples start … start + count - 1 of what is
+        asked for, where the model computes."""
         device = next(self.denoiser.parameters()).device
         shape, cond = self.task.request(start + count, cond)
         return (count, *shape[1:]), each(lambda part: part[start:].to(device), cond)
@@ -135,7 +143,8 @@ class System:
     def _begin(
         self, count: int, cond: Any, seed: int, guidance: Guidance | float | None, start: int = 0
     ) -> tuple[Denoiser, Tensor, Streams, Condition | None]:
-        """The denoiser as it is to be walked, noise at t = 1, the streams left, the condition."""
+        """The denoiser as it is to be walked, noise at t = 1, the streams left, the condition as
+        the network is told it."""
         device = next(self.denoiser.parameters()).device
         shape, cond = self.request(count, cond, start)
         shape = (count, *self.codec.event(shape[1:]))
@@ -147,7 +156,7 @@ class System:
         denoiser = self.threshold(denoiser) if self.threshold else denoiser
         empty = torch.empty(0, device=device)
         x = denoiser.process.prior(shape, empty).sample(rng)
-        return denoiser.eval(), x, rng.next(), cond
+        return denoiser.eval(), x, rng.next(), self.codec.told(cond)
 
 
 def cited(cite: str) -> Callable[[Callable[..., System]], Callable[..., System]]:

@@ -75,8 +75,7 @@ def held_out_each(
         record = source.read((places % len(source)).tolist())
         record = {key: value.to(device) for key, value in record.items()}
         rng = Streams(derive(seed, "held out"), places.to(device))
-        data, cond, mask = system.task.example(record, rng.branch("task"))
-        x_0 = system.codec.encode(data, cond)
+        x_0, cond, mask = system.learnt(record, rng.branch("task"))
         cond = drop(cond, rng.uniform() < objective.cond_dropout)
         t = times[places.to(device) % levels]
         loss = objective.at(system.denoiser, x_0, t, rng.next(), cond, mask)

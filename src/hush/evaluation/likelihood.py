@@ -171,8 +171,8 @@ def _batches(
         places = range(first, min(first + batch, share.stop))
         record = {key: value.to(device) for key, value in source.read(list(places)).items()}
         rng = Streams.of(derive(seed, "likelihood"), len(places), first, device)
-        data, cond, _ = system.task.example(record, rng.branch("task"))
-        yield places, system.codec.encode(data, cond), cond if given_class else None, rng
+        x_0, cond, _ = system.learnt(record, rng.branch("task"))
+        yield places, x_0, cond if given_class else None, rng
 
 
 def _estimate(

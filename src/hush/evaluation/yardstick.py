@@ -223,8 +223,7 @@ def _measured(system: System, train: Source) -> Tensor:
     device = device_of(system)
     rng = Streams.of(0, count, device=device)
     record = {key: value.to(device) for key, value in record.items()}
-    data, cond, _ = system.task.example(record, rng)
-    return system.codec.encode(data, cond).cpu()
+    return system.learnt(record, rng)[0].cpu()
 
 
 def _frequencies(x_0: Tokens, kernel: Kernel) -> Float64[Tensor, "*event state"]:

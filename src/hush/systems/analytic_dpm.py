@@ -87,11 +87,11 @@ def retold(
     spread = range(0, len(source), -(-len(source) // count))
     record = {key: value.to(device) for key, value in source.read(spread).items()}
     rng = Streams.of(derive(seed, "retold"), len(spread), device=device)
-    data, cond, _ = system.task.example(record, rng.branch("task"))
+    x_0, cond, _ = system.learnt(record, rng.branch("task"))
     grid = Chain(min(levels, schedule.steps))(schedule)
     denoiser = system.denoiser.eval()
     walked = system.threshold(denoiser) if system.threshold else denoiser  # as it is sampled from
-    found = analytic(walked, system.codec.encode(data, cond), grid, rng, cond, by)
+    found = analytic(walked, x_0, grid, rng, cond, by)
     made = analytic_dpm(
         tuple(system.task.shape),
         tuple(system.task.classes),

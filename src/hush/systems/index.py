@@ -79,6 +79,8 @@ TABLE = {
     "palette": Row(
         "pictures", "restore", "colours, holes, edges, JPEG by one model", "Saharia et al. 2022"
     ),
+    "csdi": Row("series", "impute", "gaps, from all that is known", "Tashiro et al. 2021"),
+    "sssd": Row("series", "impute", "long gaps, by state spaces", "Alcaraz, Strodthoff 2023"),
 }
 
 

@@ -10,6 +10,7 @@ from hush.tasks.fine_tune import FineTuned, fine_tune
 from hush.tasks.generate import Generate
 from hush.tasks.restore import Question, answers, question, spread
 from hush.tasks.segment import Segmenter, fit_segmenter
+from hush.tasks.series import Impute
 
 __all__ = [
     "Belonging",
@@ -18,6 +19,7 @@ __all__ = [
     "Example",
     "FineTuned",
     "Generate",
+    "Impute",
     "Judge",
     "Likeness",
     "Look",

@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+from jaxtyping import Float
 from torch import Tensor
 
+from hush.data import grid
 from hush.rng import Streams
 from hush.tensors import Condition
 
@@ -28,14 +30,21 @@ class Task(ABC):
 
     asks: ClassVar[bool] = False
     """Whether there is nothing to draw before something is given."""
+    shows: ClassVar[int] = 36
+    """How many samples a picture of them shows or, where the task `asks`, how many things given."""
+    answers: ClassVar[int] = 1
+    """And how many answers to each of these."""
 
     @abstractmethod
     def example(self, record: dict[str, Tensor], rng: Streams) -> Example:
         """What to learn from a batch of records, the draws of each from its own stream."""
 
-    def shown(self, cond: Condition | None) -> Tensor:
-        """What was given, as it is to be seen beside the answer, where the task `asks`."""
-        raise NotImplementedError(f"{type(self).__name__} is given nothing.")
+    def picture(
+        self, answers: Tensor, cond: Condition | None = None, data: Tensor | None = None
+    ) -> Float[Tensor, "channel height width"]:
+        """The samples as one picture to look at, in [0, 1]; where the task `asks`, beside what was
+        given and what is true. Of several answers to each, all have one before any has another."""
+        return grid(answers)
 
     @abstractmethod
     def request(self, count: int, cond: Any) -> tuple[tuple[int, ...], Condition | None]:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from hush.data import strip
 from hush.data.jpeg import through_jpeg
 from hush.errors import UserError
 from hush.networks.given import PICTURE
@@ -34,6 +35,7 @@ class FromPicture(Task):
     """A picture from another: the condition is that picture, in [0, 1] and at the answer's size."""
 
     asks: ClassVar[bool] = True
+    shows: ClassVar[int] = 12
 
     @abstractmethod
     def spoilt(self, data: Pictures, rng: Streams) -> Given:
@@ -60,7 +62,14 @@ class FromPicture(Task):
         return {PICTURE: self.prepared(picture)}
 
     def shown(self, cond: Condition | None) -> Tensor:
+        """What was given, as it is to be seen beside the answer."""
         return cond[PICTURE].clamp(0.0, 1.0)
+
+    def picture(
+        self, answers: Tensor, cond: Condition | None = None, data: Tensor | None = None
+    ) -> Tensor:
+        """Rows of what was given, what was drawn and what is true."""
+        return strip([self.shown(cond), answers, data])
 
     def request(self, count: int, cond: Condition | None) -> tuple[tuple[int, ...], Condition]:
         """(shape, condition) for `count` answers to the pictures that are given, in turn; the

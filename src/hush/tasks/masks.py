@@ -15,8 +15,8 @@ NARROW, WIDE = 0.05, 0.15  # half the width of a stroke, in sides
 def boxes(rng: Streams, height: int, width: int) -> Mask:
     """A rectangle of a quarter to three quarters of each side, anywhere (one draw)."""
     u = rng.uniform((4,))
-    rows = _stretch(0.25 + 0.5 * u[:, 0], u[:, 1], height)
-    columns = _stretch(0.25 + 0.5 * u[:, 2], u[:, 3], width)
+    rows = stretch(0.25 + 0.5 * u[:, 0], u[:, 1], height)
+    columns = stretch(0.25 + 0.5 * u[:, 2], u[:, 3], width)
     return (rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)
 
 
@@ -48,7 +48,7 @@ def sides(rng: Streams, height: int, width: int) -> Mask:
     return options.gather(0, kind.expand(shape).unsqueeze(0)).movedim(0, 1)
 
 
-def _stretch(share: Tensor, place: Tensor, length: int) -> Bool[Tensor, "batch length"]:
+def stretch(share: Tensor, place: Tensor, length: int) -> Bool[Tensor, "batch length"]:
     """True over `share` of the length, at `place` in the room that is left."""
     size = (share * length).round().clamp(1, length)
     first = (place * (length - size + 1)).floor()

@@ -26,11 +26,11 @@ class Learner(nn.Module):
     def __init__(self, system: System, denoiser: nn.Module, codec: nn.Module) -> None:
         super().__init__()
         self.denoiser, self.codec = denoiser, codec
-        self._task, self._objective = system.task, system.objective
+        self._learnt, self._objective = system.learnt, system.objective
 
     def forward(self, record: dict[str, Tensor], rng: Streams) -> Loss:
-        data, cond, mask = self._task.example(record, rng.branch("task"))
-        return self._objective(self.denoiser, self.codec.encode(data, cond), rng, cond, mask)
+        x_0, cond, mask = self._learnt(record, rng.branch("task"))
+        return self._objective(self.denoiser, x_0, rng, cond, mask)
 
 
 def spread(module: nn.Module, world: World, shard: bool) -> nn.Module:

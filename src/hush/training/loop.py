@@ -1,7 +1,7 @@
 """The one training loop. It knows a system's slots and nothing of any paper."""
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib.metadata import version
@@ -154,12 +154,17 @@ class Loop:
 
     def _measure(self) -> None:
         """Fit the codec."""
+        codec = self.trainer.codec
+        codec.fit((example.data for example in self._examples()), self.source.levels)
+        codec.fit_told(example.cond for example in self._examples())
+
+    def _examples(self) -> Iterator[Any]:
+        """Some of what is learnt from, spread evenly over it, read one part at a time."""
         task, chosen = self.trainer.system.task, range(len(self.data))
         chosen = chosen[:: -(-len(chosen) // MEASURED)]
         parts = (chosen[start : start + 256] for start in range(0, len(chosen), 256))
         whom = Streams.of(derive(self.recipe.seed, "measuring"), 256)
-        data = (task.example(self.data.read(part), whom[: len(part)]).data for part in parts)
-        self.trainer.codec.fit(data, self.source.levels)
+        return (task.example(self.data.read(part), whom[: len(part)]) for part in parts)
 
     def _stand_at(self, step: int) -> None:
         """Take up a checkpoint."""

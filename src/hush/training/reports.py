@@ -6,20 +6,20 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hush.data import Source, grid, save, strip
+from hush.data import Source, save, strip
 from hush.evaluation.held_out import Losses, held_out_each
 from hush.evaluation.yardstick import verdict, yardsticks
 from hush.networks import suits
 from hush.processes import Encoded, GaussianProcess
 from hush.rng import Streams, derive
 from hush.samplers import Multistep
-from hush.tensors import Condition
+from hush.tensors import Condition, each
 from hush.training.journal import Journal
 from hush.training.progress import Line, Pace
 from hush.training.run import Run
 from hush.training.trainer import Trainer
 
-DRAWN = 36  # samples in the grids drawn on the way
+REPEATED = 12  # data that an autoencoder is shown to repeat
 
 
 class Reports:
@@ -103,14 +103,14 @@ class Reports:
             self._warned = told
 
     def _drawn(self, stopped: Callable[[], bool]) -> Tensor | None:
-        """A picture of some samples, each process having drawn a share; None once `stopped()`. Of
-        a model that wants something given, held-out records are: rows of what was given, what was
-        drawn and what is true."""
+        """A picture of some samples, as the task shows them, each process having drawn a share;
+        None once `stopped()`. Of a model that wants something given, held-out records are."""
         system = self.system
         if isinstance(system.denoiser.process, Encoded):
             return self._repeated()
-        data, cond = self._asked() if system.task.asks else (None, None)
-        count = DRAWN if data is None else len(data)
+        task = system.task
+        data, cond = self._asked(task.shows) if task.asks else (None, None)
+        count = task.shows if data is None else task.answers * len(data)
         numbers = isinstance(system.denoiser.process, GaussianProcess)
         sampler = Multistep() if numbers else system.sampler
         steps = min(system.grid.steps, 20 if numbers else 50)
@@ -122,19 +122,19 @@ class Reports:
         _, mine = system.request(len(turn), cond, turn.start)
         answers = self.world.rows(system.codec.decode(drawn, mine))[:count].cpu()
         if data is None:
-            return grid(answers)
-        return strip([system.task.shown(cond).cpu(), answers, data.cpu()])
+            return task.picture(answers)
+        return task.picture(answers, each(Tensor.cpu, cond), data.cpu())
 
     def _repeated(self) -> Tensor:
         """Held-out data above what is left of them on the way through an autoencoder."""
-        data, denoiser, codec = self._asked()[0], self.system.denoiser, self.system.codec
+        data, denoiser, codec = self._asked(REPEATED)[0], self.system.denoiser, self.system.codec
         with torch.no_grad():
             z = denoiser.process.marginal(codec.encode(data)).mean
             return strip([data.cpu(), codec.decode(denoiser(z).mean).cpu()])
 
-    def _asked(self) -> tuple[Tensor, Condition | None]:
+    def _asked(self, most: int) -> tuple[Tensor, Condition | None]:
         """Some held-out data, and what is given of them."""
-        count, device = min(len(self.held_out), DRAWN // 3), self.world.device
+        count, device = min(len(self.held_out), most), self.world.device
         record = self.held_out.read(range(count))
         whose = Streams.of(derive(self.recipe.seed, "asked"), count, device=device)
         record = {key: value.to(device) for key, value in record.items()}
