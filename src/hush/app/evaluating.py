@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from hush.app.training import given
+from hush.app.kinds import given
 from hush.data import PictureOptions
 from hush.errors import UserError
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from hush.app.training import given
+from hush.app.kinds import given
 from hush.data import PictureOptions
 from hush.errors import UserError
 

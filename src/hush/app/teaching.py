@@ -85,7 +85,7 @@ def _encoder(options: Options, steps: int) -> str:
 
 
 def _classifier(options: Options, steps: int) -> str:
-    from hush.app.training import given
+    from hush.app.kinds import given
     from hush.data import open_source, split
     from hush.evaluation.classifier import accuracy, fit_classifier
     from hush.tasks.taught import keep
