@@ -166,6 +166,15 @@ def test_what_is_known_enters_clean_and_not_as_the_walk_has_it(name):
     assert (network(x + 1.0, clock, cond)[~seen] != answer[~seen]).all()
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_every_weight_is_taught(name):
+    """One that is not would hold up processes that share gradients."""
+    system, record = made(name), windows(6, *SHAPE)
+    x_0, cond, mask = system.learnt(record, Streams.of(3, 6))
+    system.objective(system.denoiser, x_0, Streams.of(4, 6), cond, mask).sum().backward()
+    assert all(weight.grad is not None for weight in system.denoiser.parameters())
+
+
 def test_channels_in_another_order_are_answered_in_that_order():
     network, order = made("csdi").denoiser.network, [2, 0, 1]
     _, cond, _ = made("csdi").learnt(windows(4, *SHAPE), Streams.of(3, 4))

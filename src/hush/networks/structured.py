@@ -18,8 +18,8 @@ Given = Float[Tensor, "batch given length"]
 
 
 class Block(nn.Module):
-    """A state space before what is known is added and one after, gated, tanh(a) sigmoid(b); then
-    a part of it added to x, another skipping to the end."""
+    """A state space before what is known is added and one after; gated, tanh(a) sigmoid(b), half of
+    what follows added to x, the other half skipping to the end."""
 
     def __init__(self, given: int, width: int, features: int, states: int, dropout: float) -> None:
         super().__init__()
@@ -28,14 +28,14 @@ class Block(nn.Module):
         self.given = nn.Conv1d(given, 2 * width, 1)
         self.before = StateSpaceLayer(2 * width, states, dropout)
         self.after = StateSpaceLayer(2 * width, states, dropout)
-        self.keep, self.skip = nn.Conv1d(width, width, 1), nn.Conv1d(width, width, 1)
+        self.out = nn.Conv1d(width, 2 * width, 1)
 
     def forward(self, x: Map, embedding: Vector, given: Given) -> tuple[Map, Map]:
         hidden = self.wide(x + self.clock(embedding).unsqueeze(-1))
         hidden = self.after(self.before(hidden) + self.given(given))
         value, gate = hidden.chunk(2, 1)
-        hidden = value.tanh() * gate.sigmoid()
-        return (x + self.keep(hidden)) * 0.5**0.5, self.skip(hidden)
+        kept, skipped = self.out(value.tanh() * gate.sigmoid()).chunk(2, 1)
+        return (x + kept) * 0.5**0.5, skipped
 
 
 class Structured(nn.Module):
