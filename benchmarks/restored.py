@@ -30,7 +30,7 @@ def page(found: Found, race: dict[str, dict[int, float]], names: list[str]) -> l
     lines = [AHEAD, ""]
     for name in names:
         lines += [
-            f"**{name}**, learnt in {found[name]['minutes']:.1f} minutes",
+            f"**{name}**, {found[name]['steps']:,} steps in {found[name]['minutes']:.1f} minutes",
             "",
             f"| {' | '.join(COLUMNS)} |",
             "|---" * len(COLUMNS) + "|",
