@@ -88,13 +88,13 @@ class System:
         cond: Any = None,
         sampler: Sampler | None = None,
         grid: Grid | int | None = None,
-        seed: int = 0,
+        seed: int | Streams = 0,
         guidance: Guidance | float | None = None,
         start: int = 0,
         precision: Precision = "no",
     ) -> Iterator[State]:
         """The states of a walk for samples start … start + count - 1, from noise to x_0; the
-        arguments of `sample`."""
+        arguments of `sample`. `seed` may be the streams of the samples themselves."""
         denoiser, x, rng, cond = self._begin(count, cond, seed, guidance, start)
         if grid is None or isinstance(grid, int):
             grid = self.grid if grid is None else replace(self.grid, steps=grid)
@@ -141,7 +141,12 @@ class System:
         return (count, *shape[1:]), each(lambda part: part[start:].to(device), cond)
 
     def _begin(
-        self, count: int, cond: Any, seed: int, guidance: Guidance | float | None, start: int = 0
+        self,
+        count: int,
+        cond: Any,
+        seed: int | Streams,
+        guidance: Guidance | float | None,
+        start: int = 0,
     ) -> tuple[Denoiser, Tensor, Streams, Condition | None]:
         """The denoiser as it is to be walked, noise at t = 1, the streams left, the condition as
         the network is told it."""
@@ -150,7 +155,9 @@ class System:
         shape = (count, *self.codec.event(shape[1:]))
         if isinstance(guidance, int | float):
             guidance = ClassifierFree(float(guidance))
-        rng = Streams.of(derive(seed, "samples"), count, start, device)
+        rng = seed
+        if not isinstance(seed, Streams):
+            rng = Streams.of(derive(seed, "samples"), count, start, device)
         denoiser = self.denoiser.begun(rng.branch("denoiser"))
         denoiser = guidance(denoiser) if guidance else denoiser
         denoiser = self.threshold(denoiser) if self.threshold else denoiser

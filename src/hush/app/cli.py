@@ -28,6 +28,8 @@ COMMANDS = {
     "colourise": Command("restoring", "RUN INPUT --out FOLDER", "grey pictures in colour"),
     "restore": Command("restoring", "RUN INPUT --out FOLDER", "what JPEG took away"),
     "denoise": Command("restoring", "RUN INPUT --out FOLDER", "pictures without their noise"),
+    "impute": Command("telling", "RUN FILE --out FILE", "what is missing from series"),
+    "forecast": Command("telling", "RUN FILE --horizon N --out FILE", "what comes after series"),
     "detect": Command("detecting", "RUN INPUT --out FOLDER", "what does not belong in pictures"),
     "segment": Command("segmenting", "RUN INPUT --out FOLDER", "what every pixel shows"),
     "compare": Command("segmenting", "RUN BEFORE AFTER --out FOLDER", "what has changed"),

@@ -29,6 +29,8 @@ class Source(ABC):
     """The shape of one event: (channel, height, width), or (channel, length)."""
     classes: tuple[str, ...] = ()
     """The names of the classes in the order of their labels; empty without labels."""
+    channels: tuple[str, ...] = ()
+    """The names of the channels, where they have any."""
     levels: int | None = None
     """How many grey levels lie evenly in [0, 1], both ends included; None when continuous."""
     notes: tuple[str, ...] = ()

@@ -67,7 +67,11 @@ class Windows(Source):
         return item, slice(start, start + self.options.window)
 
     def read(self, indices: Sequence[int], draws: Sequence[int] | None = None) -> dict[str, Tensor]:
-        places = [self.place(index) for index in indices]
+        return self.at([self.place(index) for index in indices])
+
+    def at(self, places: Sequence[tuple[int, slice]]) -> dict[str, Tensor]:
+        """The record batch of windows that lie anywhere: (series, stamps of the table), all of one
+        length."""
         table, item = self.table, torch.tensor([item for item, _ in places], dtype=torch.int64)
         time = torch.stack([table.time[part] for _, part in places])
         record = {

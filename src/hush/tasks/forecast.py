@@ -1,0 +1,121 @@
+"""What is to come of series: the gap that lies ahead, told from the last window."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hush.data import Windows, series
+from hush.data.future import extended
+from hush.errors import UserError
+from hush.evaluation.quantiles import quantiles as quantiles_of
+from hush.samplers import Sampler
+from hush.samplers.grids import Grid
+from hush.system import System
+from hush.tasks.impute import Span, Told, must_fit, told
+
+PARQUET = (".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What each series is told to become.
+
+    source     the table with the stamps to come
+    answers    of each series its last window
+    stamps     the stamps to come, as the table has them: dates or numbers, series after series
+    """
+
+    source: Windows
+    answers: tuple[Told, ...]
+    stamps: Any
+
+    @property
+    def samples(self) -> Float[Tensor, "series sample channel horizon"]:
+        """In the table's units."""
+        return torch.stack([answer.asked for answer in self.answers])
+
+    def frame(self, quantiles: Sequence[float] = ()) -> Any:
+        """A table of the stamps to come, which are its index (a DatetimeIndex of dates): of every
+        channel the mean of the samples and its quantiles, "NAME 0.05"; in long form the series'
+        name comes first."""
+        import pandas
+
+        drawn = self.samples.cpu()
+        mean = drawn.double().mean(1).float()
+        shares = quantiles_of(drawn, quantiles) if quantiles else drawn.new_zeros(0, *mean.shape)
+        columns: dict[str, Any] = {}
+        if item := self.source.options.item:
+            columns[item] = [name for name in self.source.items for _ in range(mean.shape[2])]
+        for k, name in enumerate(self.source.channels):
+            columns[name] = mean[:, k].flatten().numpy()
+        for k, name in enumerate(self.source.channels):
+            for level, share in zip(quantiles, shares, strict=True):
+                columns[f"{name} {level:g}"] = share[:, k].flatten().numpy()
+        return pandas.DataFrame(columns, index=pandas.Index(self.stamps))
+
+    def write(self, out: str | os.PathLike, quantiles: Sequence[float] = ()) -> None:
+        """The frame as a CSV file, or as Parquet by its ending; dates as the source writes them.
+        Raises `UserError` for a file that cannot be written."""
+        path, frame = os.path.expanduser(os.fspath(out)), self.frame(quantiles)
+        try:
+            if path.lower().endswith(PARQUET):
+                frame.to_parquet(path)
+            else:
+                frame.to_csv(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def forecast(
+    system: System,
+    data: Any,
+    horizon: int,
+    samples: int = 100,
+    seed: int = 0,
+    sampler: Sampler | None = None,
+    grid: Grid | int | None = None,
+    **options: Any,
+) -> Forecast:
+    """`samples` futures of each series of `data`, `horizon` stamps that go on by the series' own
+    step, told from the last window.
+
+    `data` is whatever `hush.data.series` reads, with its `options`, or a source that it made. All
+    stamps of a future are drawn together, so its paths may be summed. Raises `UserError` for data
+    the model does not fit, and a horizon beyond what it was trained for.
+    """
+    source = data if isinstance(data, Windows) else series(data, **{"length": 1, **options})
+    must_fit(system, source)
+    reach = _reach(system, horizon)
+    longer, length = extended(source, reach), system.task.shape[1]
+    spans = [
+        Span(item, slice(max(start, end - length), end), slice(end - reach, end - reach + horizon))
+        for item, (start, end) in enumerate(pairwise(longer.table.bounds))
+    ]
+    answers = tuple(told(system, longer, spans, samples, seed, sampler, grid))
+    column = longer.table.cells.frame[longer.options.time]
+    rows = torch.cat([longer.table.rows[span.asked] for span in spans])
+    return Forecast(longer, answers, column.iloc[rows.numpy()].set_axis(range(len(rows))))
+
+
+def _reach(system: System, horizon: int) -> int:
+    """How many stamps are asked about: those the model learnt to tell, if it learnt no others."""
+    length, learnt = system.task.shape[1], system.task.horizon
+    if system.task.hide != "forecast":
+        if not 0 < horizon < length:
+            raise UserError(
+                f"horizon={horizon}: the model learnt windows of {length} stamps, so it tells 1 to "
+                f"{length - 1} ahead; train with a larger length for more."
+            )
+        return horizon
+    if not 0 < horizon <= learnt:
+        raise UserError(
+            f"horizon={horizon}: the model learnt to tell 1 to {learnt} stamps ahead; train with a "
+            "larger horizon for more."
+        )
+    return learnt

@@ -1,0 +1,207 @@
+"""Series made whole: every missing value of a table told, window by window.
+
+    table ── spans ──► windows that hold a gap ── told ──► samples ── impute ──► the table, filled
+
+A window is asked about where it knows most: of two that overlap, each tells the half of the
+overlap that lies nearer its own middle.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hush.data import Windows, filled, series
+from hush.errors import UserError
+from hush.evaluation.held_out import device_of
+from hush.evaluation.quantiles import quantiles as quantiles_of
+from hush.rng import Streams, derive
+from hush.samplers import Sampler
+from hush.samplers.grids import Grid
+from hush.system import System
+from hush.tasks.series import Impute
+
+Samples = Float[Tensor, "window sample channel length"]
+Whole = Float[Tensor, "channel stamp"]
+
+ROWS = 256  # answers that are walked at once
+
+
+class Span(NamedTuple):
+    """A window of a table: which series, its stamps, and those of them it is asked about."""
+
+    item: int
+    window: slice
+    asked: slice
+
+
+class Told(NamedTuple):
+    """What a span is told to be: samples of its whole window, what is known of it as it was."""
+
+    span: Span
+    known: Float[Tensor, "channel length"]
+    time: Float[Tensor, " length"]
+    samples: Float[Tensor, "sample channel length"]
+
+    @property
+    def asked(self) -> Float[Tensor, "sample channel stamp"]:
+        """The samples of what it is asked about."""
+        first = self.span.window.start
+        return self.samples[..., self.span.asked.start - first : self.span.asked.stop - first]
+
+
+def spans(source: Windows, length: int) -> Iterator[Span]:
+    """The windows of `length` stamps that hold something missing, half a window apart.
+
+    Away from the ends of its series no value is told by a window in whose outer quarters it lies.
+    A series that is no longer than a window is one.
+    """
+    gaps = source.table.values.isnan().any(0)
+    for item, (start, end) in enumerate(pairwise(source.table.bounds)):
+        firsts = [*range(start, end - length, max(1, length // 2)), max(start, end - length)]
+        middles = [(one + two + length) // 2 for one, two in pairwise(firsts)]
+        for first, (low, high) in zip(firsts, pairwise([start, *middles, end]), strict=True):
+            if gaps[low:high].any():
+                yield Span(item, slice(first, min(first + length, end)), slice(low, high))
+
+
+def told(
+    system: System,
+    source: Windows,
+    wanted: Iterator[Span] | Sequence[Span],
+    samples: int = 100,
+    seed: int = 0,
+    sampler: Sampler | None = None,
+    grid: Grid | int | None = None,
+    batch: int = ROWS,
+) -> Iterator[Told]:
+    """`samples` answers to each span, some `batch` rows walked at once and none kept.
+
+    Sample k of a window is drawn from a stream of its own, named by the window's first stamp: it is
+    the same in whatever batch, and whatever else is missing elsewhere.
+    """
+    together = max(1, batch // samples)
+    for _, alike in groupby(wanted, lambda span: span.window.stop - span.window.start):
+        for part in _parts(alike, together):
+            record = source.at([(span.item, span.window) for span in part])
+            firsts = torch.tensor([span.window.start for span in part])
+            drawn = _drawn(system, record, firsts, samples, seed, batch, sampler, grid)
+            rows = zip(part, record["series"], record["time"], drawn, strict=True)
+            yield from (Told(*row) for row in rows)
+
+
+def impute(
+    system: System,
+    data: Any,
+    out: Any = None,
+    samples: int = 100,
+    quantiles: Sequence[float] = (),
+    seed: int = 0,
+    sampler: Sampler | None = None,
+    grid: Grid | int | None = None,
+    **options: Any,
+) -> Any:
+    """The table of `data` with its missing cells filled by the mean of `samples` answers, and for
+    each of the `quantiles` columns "NAME 0.05"; what is known is not touched.
+
+    `data` is whatever `hush.data.series` reads, with its `options`, or a source that it made. A
+    file is written to `out`, of pandas a frame is returned (see `hush.data.filled`). Raises
+    `UserError` for data the model does not fit, and where nothing is missing.
+    """
+    source = data if isinstance(data, Windows) else series(data, **{"length": 1, **options})
+    must_fill(system, source)
+    answers = told(
+        system, source, spans(source, system.task.shape[1]), samples, seed, sampler, grid
+    )
+    mean, shares = joined(source, answers, quantiles)
+    return filled(source, mean, out, shares)
+
+
+def joined(
+    source: Windows, answers: Iterator[Told], quantiles: Sequence[float] = ()
+) -> tuple[Whole, dict[float, Whole]]:
+    """The mean of the answers at every stamp of the table, and their quantiles; NaN where nobody
+    was asked."""
+    for level in quantiles:
+        if not 0.0 < level < 1.0:
+            raise UserError(f"quantiles={level:g}: expected shares between 0 and 1, such as 0.05.")
+    mean = torch.full_like(source.table.values, torch.nan)
+    shares = {level: mean.clone() for level in quantiles}
+    for answer in answers:
+        drawn, asked = answer.asked.cpu(), answer.span.asked
+        mean[:, asked] = drawn.double().mean(0).float()
+        found = quantiles_of(drawn.unsqueeze(0), quantiles) if quantiles else ()
+        for level, told_at in zip(quantiles, found, strict=True):
+            shares[level][:, asked] = told_at[0]
+    return mean, shares
+
+
+def must_tell(system: System, name: Any) -> None:
+    """Raise `UserError` unless the system is of series, as the data of that name are."""
+    if not isinstance(system.task, Impute):
+        raise UserError(
+            f"A model of {system.name} is not of series, and tells nothing about {name}: train "
+            "csdi or sssd on such a file."
+        )
+
+
+def must_fit(system: System, source: Windows) -> None:
+    """Raise `UserError` unless the system tells series of as many channels as the source has."""
+    must_tell(system, source.name)
+    if len(source.channels) != system.task.shape[0]:
+        raise UserError(
+            f"{source.name} has {len(source.channels)} channels ({', '.join(source.channels)}), "
+            f"and the model learnt {system.task.shape[0]}: name those it learnt in values, in "
+            "their order."
+        )
+
+
+def must_fill(system: System, source: Windows) -> None:
+    """Raise `UserError` unless the system tells gaps, and the source has one."""
+    must_fit(system, source)
+    if system.task.hide == "forecast":
+        raise UserError(
+            f"The model learnt the last {system.task.horizon} stamps of its windows, and no gaps "
+            "in them: use hush forecast, or train without a horizon."
+        )
+    if not source.table.values.isnan().any():
+        raise UserError(f"{source.name} has no missing value: there is nothing to fill.")
+
+
+def _parts(spans: Iterator[Span], size: int) -> Iterator[list[Span]]:
+    part: list[Span] = []
+    for span in spans:
+        part.append(span)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+@torch.no_grad()
+def _drawn(
+    system: System,
+    record: dict[str, Tensor],
+    firsts: Tensor,
+    samples: int,
+    seed: int,
+    batch: int,
+    sampler: Sampler | None,
+    grid: Grid | int | None,
+) -> Samples:
+    """The answers to the windows of a record."""
+    device, count, parts = device_of(system), len(firsts), []
+    most = max(1, batch // count)
+    for first in range(0, samples, most):
+        numbers = torch.arange(first, min(first + most, samples))
+        # Answers are given to the windows in turn.
+        index = ((firsts << 32) + numbers.unsqueeze(1)).flatten().to(device)
+        rng = Streams(derive(seed, "series"), index)
+        *_, last = system.walk(len(index), record, sampler, grid, rng)
+        _, cond = system.request(len(index), record)
+        parts.append(system.codec.decode(last.x, cond).unflatten(0, (-1, count)))
+    return torch.cat(parts).transpose(0, 1)
