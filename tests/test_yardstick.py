@@ -37,6 +37,7 @@ RESTORING = (
     "cascade",
     "csdi",
     "sssd",
+    "timegrad",
 )  # their data are seen beside a part or a picture of them
 OF_A_RUN = ("analytic_dpm", "ldm", "autoencoder")  # told again of one, made of one, or one to be
 NUMBERS = [name for name in TABLE if name not in ("d3pm", "ardm", "anoddpm", *OF_A_RUN, *RESTORING)]

@@ -72,7 +72,8 @@ class PerChannel(Codec):
         data = (x_0.double() * deviation + mean).to(x_0.dtype)
         if cond is None:
             return data
-        return torch.where(cond[SERIES].isnan(), data, cond[SERIES].to(data))
+        known = cond[SERIES][..., -data.shape[-1] :].to(data)  # of which these are the last stamps
+        return torch.where(known.isnan(), data, known)
 
     def log_det(self, event: tuple[int, ...]) -> float:
         return -math.prod(event[1:]) * self.deviation.log().sum().item()

@@ -13,6 +13,7 @@ from hush.networks.features import features, places
 from hush.networks.precision import Precision, lowered, suits
 from hush.networks.quantised import VQVAE
 from hush.networks.recompute import blocks, recomputed
+from hush.networks.recurrent import Recurrent
 from hush.networks.state_space import StateSpace
 from hush.networks.structured import Structured
 from hush.networks.tokens import Nominal, Ordinal, TokenNetwork
@@ -33,6 +34,7 @@ __all__ = [
     "Ordinal",
     "PatchCritic",
     "Precision",
+    "Recurrent",
     "StateSpace",
     "Structured",
     "Style",

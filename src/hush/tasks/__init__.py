@@ -1,5 +1,6 @@
 """Tasks: what a user asks for."""
 
+from hush.tasks.ahead import Ahead
 from hush.tasks.base import Example, Task
 from hush.tasks.cascaded import cascaded
 from hush.tasks.change import ChangeDetector, fit_change
@@ -13,6 +14,7 @@ from hush.tasks.segment import Segmenter, fit_segmenter
 from hush.tasks.series import Impute
 
 __all__ = [
+    "Ahead",
     "Belonging",
     "ChangeDetector",
     "Detect",

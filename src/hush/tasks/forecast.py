@@ -17,7 +17,7 @@ from hush.evaluation.quantiles import quantiles as quantiles_of
 from hush.samplers import Sampler
 from hush.samplers.grids import Grid
 from hush.system import System
-from hush.tasks.impute import Span, Told, must_fit, told
+from hush.tasks.impute import ROWS, Span, Told, must_fit, told
 
 PARQUET = (".parquet", ".pq")
 
@@ -60,8 +60,8 @@ class Forecast:
         return pandas.DataFrame(columns, index=pandas.Index(self.stamps))
 
     def write(self, out: str | os.PathLike, quantiles: Sequence[float] = ()) -> None:
-        """The frame as a CSV file, or as Parquet by its ending; dates as the source writes them.
-        Raises `UserError` for a file that cannot be written."""
+        """The frame as a CSV file, or as Parquet by its ending; dates in ISO 8601. Raises
+        `UserError` for a file that cannot be written."""
         path, frame = os.path.expanduser(os.fspath(out)), self.frame(quantiles)
         try:
             if path.lower().endswith(PARQUET):
@@ -80,10 +80,11 @@ def forecast(
     seed: int = 0,
     sampler: Sampler | None = None,
     grid: Grid | int | None = None,
+    batch: int = ROWS,
     **options: Any,
 ) -> Forecast:
     """`samples` futures of each series of `data`, `horizon` stamps that go on by the series' own
-    step, told from the last window.
+    step, told from the last window, `batch` rows at once.
 
     `data` is whatever `hush.data.series` reads, with its `options`, or a source that it made. All
     stamps of a future are drawn together, so its paths may be summed. Raises `UserError` for data
@@ -97,10 +98,12 @@ def forecast(
         Span(item, slice(max(start, end - length), end), slice(end - reach, end - reach + horizon))
         for item, (start, end) in enumerate(pairwise(longer.table.bounds))
     ]
-    answers = tuple(told(system, longer, spans, samples, seed, sampler, grid))
-    column = longer.table.cells.frame[longer.options.time]
+    answers = tuple(told(system, longer, spans, samples, seed, sampler, grid, batch))
     rows = torch.cat([longer.table.rows[span.asked] for span in spans])
-    return Forecast(longer, answers, column.iloc[rows.numpy()].set_axis(range(len(rows))))
+    stamps = longer.table.cells.frame[longer.options.time].iloc[rows.numpy()]
+    if stamps.dtype.kind == "f" and (stamps % 1 == 0).all():
+        stamps = stamps.astype("int64")
+    return Forecast(longer, answers, stamps)
 
 
 def _reach(system: System, horizon: int) -> int:

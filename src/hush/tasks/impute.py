@@ -18,16 +18,19 @@ from hush.data import Windows, filled, series
 from hush.errors import UserError
 from hush.evaluation.held_out import device_of
 from hush.evaluation.quantiles import quantiles as quantiles_of
+from hush.networks.series import COVARIATES, SERIES, TIME
 from hush.rng import Streams, derive
 from hush.samplers import Sampler
 from hush.samplers.grids import Grid
 from hush.system import System
+from hush.tasks.ahead import Ahead
 from hush.tasks.series import Impute
 
 Samples = Float[Tensor, "window sample channel length"]
 Whole = Float[Tensor, "channel stamp"]
 
 ROWS = 256  # answers that are walked at once
+ALONG = (SERIES, TIME, COVARIATES)  # parts of a record that go along its stamps
 
 
 class Span(NamedTuple):
@@ -89,7 +92,7 @@ def told(
             record = source.at([(span.item, span.window) for span in part])
             firsts = torch.tensor([span.window.start for span in part])
             drawn = _drawn(system, record, firsts, samples, seed, batch, sampler, grid)
-            rows = zip(part, record["series"], record["time"], drawn, strict=True)
+            rows = zip(part, record[SERIES], record[TIME], drawn, strict=True)
             yield from (Told(*row) for row in rows)
 
 
@@ -144,7 +147,7 @@ def must_tell(system: System, name: Any) -> None:
     if not isinstance(system.task, Impute):
         raise UserError(
             f"A model of {system.name} is not of series, and tells nothing about {name}: train "
-            "csdi or sssd on such a file."
+            "csdi, sssd or timegrad on such a file."
         )
 
 
@@ -195,13 +198,42 @@ def _drawn(
 ) -> Samples:
     """The answers to the windows of a record."""
     device, count, parts = device_of(system), len(firsts), []
-    most = max(1, batch // count)
+    most, walked = max(1, batch // count), _rolled if isinstance(system.task, Ahead) else _walked
     for first in range(0, samples, most):
         numbers = torch.arange(first, min(first + most, samples))
         # Answers are given to the windows in turn.
         index = ((firsts << 32) + numbers.unsqueeze(1)).flatten().to(device)
         rng = Streams(derive(seed, "series"), index)
-        *_, last = system.walk(len(index), record, sampler, grid, rng)
-        _, cond = system.request(len(index), record)
-        parts.append(system.codec.decode(last.x, cond).unflatten(0, (-1, count)))
+        parts.append(walked(system, record, rng, sampler, grid).unflatten(0, (-1, count)))
     return torch.cat(parts).transpose(0, 1)
+
+
+def _walked(
+    system: System,
+    record: dict[str, Tensor],
+    rng: Streams,
+    sampler: Sampler | None,
+    grid: Grid | int | None,
+) -> Tensor:
+    """An answer for each stream."""
+    *_, last = system.walk(len(rng), record, sampler, grid, rng)
+    return system.codec.decode(last.x, system.request(len(rng), record)[1])
+
+
+def _rolled(
+    system: System,
+    record: dict[str, Tensor],
+    rng: Streams,
+    sampler: Sampler | None,
+    grid: Grid | int | None,
+) -> Tensor:
+    """An answer for each stream, stamp by stamp: each is told what was drawn before it."""
+    turn = torch.arange(len(rng)) % len(record[SERIES])
+    path = {key: part[turn] for key, part in record.items()}
+    hidden = path[SERIES].isnan()
+    for stamp in hidden.any(1).any(0).nonzero().flatten().tolist():
+        past = {key: part[..., : stamp + 1] if key in ALONG else part for key, part in path.items()}
+        drawn = _walked(system, past, rng.branch(f"stamp {stamp}"), sampler, grid)[..., 0]
+        told_at = torch.where(hidden[..., stamp], drawn.cpu(), path[SERIES][..., stamp])
+        path[SERIES][..., stamp] = told_at
+    return path[SERIES].to(rng.index.device)
