@@ -18,6 +18,9 @@ class VQVAE(VAE):
     """A `VAE` that decodes, in place of each vector z of `latent` numbers, the nearest of `entries`
     learnt ones, e_k, k = argmin ‖z - e_k‖²; the gradient of e_k is handed on to z.
 
+    The entries are e_k = W c_k + b, with c_k ~ N(0, I) that stay as they are: what moves one moves
+    all to where z lies, so that none is left behind where no z ever comes (Zhu et al. 2024,
+    "Addressing representation collapse in vector quantized models with one linear layer").
     q(z | x) is a point, before it is replaced: that is what a diffusion in its latents learns, and
     the decoder replaces (Rombach et al. 2022, "High-resolution image synthesis with latent
     diffusion models", section 3.1). Van den Oord, Vinyals and Kavukcuoglu 2017, "Neural discrete
@@ -38,7 +41,15 @@ class VQVAE(VAE):
         if entries < 2:
             raise UserError(f"A codebook needs at least 2 entries, got {entries}.")
         super().__init__(shape, width, multipliers, latent, blocks)
-        self.codebook = nn.Parameter(torch.randn(entries, latent))
+        self.register_buffer("seeds", torch.randn(entries, latent))
+        self.spread = nn.Linear(latent, latent)
+        nn.init.eye_(self.spread.weight)
+        nn.init.zeros_(self.spread.bias)
+
+    @property
+    def codebook(self) -> Float[Tensor, "entry latent"]:
+        """The entries, one in each row."""
+        return self.spread(self.seeds)
 
     def encode(self, x: Data) -> tuple[Latent, Latent]:
         z = self.encoder(x.to(self.log_variance.dtype))
