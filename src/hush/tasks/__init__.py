@@ -8,7 +8,9 @@ from hush.tasks.detect import Detect
 from hush.tasks.edit import Belonging, Judge, Likeness, ranked, towards
 from hush.tasks.features import Look, describe
 from hush.tasks.fine_tune import FineTuned, fine_tune
+from hush.tasks.forecast import Forecast, forecast
 from hush.tasks.generate import Generate
+from hush.tasks.impute import impute
 from hush.tasks.restore import Question, answers, question, spread
 from hush.tasks.segment import Segmenter, fit_segmenter
 from hush.tasks.series import Impute
@@ -20,6 +22,7 @@ __all__ = [
     "Detect",
     "Example",
     "FineTuned",
+    "Forecast",
     "Generate",
     "Impute",
     "Judge",
@@ -34,6 +37,8 @@ __all__ = [
     "fine_tune",
     "fit_change",
     "fit_segmenter",
+    "forecast",
+    "impute",
     "question",
     "ranked",
     "spread",
