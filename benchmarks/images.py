@@ -100,8 +100,8 @@ def judged(name: str, system: System, yard: Yard, steps: int) -> Iterable[Row]:
 def walk_of(system: System) -> dict[str, Any]:
     """Twenty steps, spread over the log-SNR and with new noise: what is asked for is narrow, so
     little of it shows in the upper half of a chain, and after so little training a walk without
-    noise keeps its errors. srdiff answers with medians (L1), of which all of the chain's noise makes
-    nothing much and none of it specks (`specks.py`): half is between."""
+    noise keeps its errors. srdiff answers with medians (L1), of which all of the chain's noise
+    makes nothing much and none of it specks (`specks.py`): half is between."""
     return {"sampler": Ancestral(0.5 if system.name == "srdiff" else 1.0), "grid": LogSNR(20)}
 
 
