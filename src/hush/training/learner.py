@@ -15,7 +15,7 @@ from hush.training.stored import cut
 from hush.world import World
 
 SMALL = (
-    4096  # elements of a weight that is not worth cutting; what is not trained is not cut either
+    4096  # elements of a weight that is not worth cutting
 )
 
 
@@ -50,8 +50,9 @@ def spread(module: nn.Module, world: World, shard: bool) -> nn.Module:
     from torch.distributed.fsdp import fully_shard  # only here: half a second
 
     mesh = init_device_mesh(world.device.type, (world.size,))
-    weights = module.parameters()
-    small = {weight for weight in weights if weight.numel() < SMALL or not weight.requires_grad}
+    small = {weight for weight in module.parameters() if weight.numel() < SMALL}
+    if isinstance(module, Learner):
+        small.update(module.codec.parameters())  # they learn no more
     for block in blocks(module):
         fully_shard(block, mesh=mesh, ignored_params=small)
     return fully_shard(module, mesh=mesh, ignored_params=small)
