@@ -14,9 +14,7 @@ from hush.system import System
 from hush.training.stored import cut
 from hush.world import World
 
-SMALL = (
-    4096  # elements of a weight that is not worth cutting
-)
+SMALL = 4096  # elements of a weight that is not worth cutting
 
 
 class Learner(nn.Module):
