@@ -96,6 +96,23 @@ def test_a_codebook_decodes_the_nearest_entry_and_hands_its_gradient_on():
     torch.testing.assert_close(*slopes)
 
 
+def test_what_moves_one_entry_of_a_codebook_moves_all():
+    """By a step for z whose nearest entry is e_k all go the way of b, e_j (1 + c_j·c_k) times."""
+    torch.manual_seed(0)
+    network = VQVAE((1, 8, 8), **SIZES, entries=16).double()
+    z = torch.full((2, 3, 4, 4), 9.0, dtype=torch.float64)
+    (k,) = network.tokens(z).unique().tolist()
+    before = network.codebook.detach().clone()
+    network.strain(z).sum().backward()
+    with torch.no_grad():
+        for weight in network.spread.parameters():
+            weight -= 0.01 * weight.grad
+    shares = 1.0 + network.seeds @ network.seeds[k]
+    moved = network.codebook - before
+    torch.testing.assert_close(moved, shares.unsqueeze(1) * network.spread.bias)
+    assert (network.spread.bias > 0.0).all()  # towards z
+
+
 @pytest.mark.parametrize("kind", [VAE, VQVAE])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (2, 9, 13)])
 def test_latents_are_measured_and_keep_the_places_of_the_data(kind, shape):

@@ -19,8 +19,8 @@ class VQVAE(VAE):
     learnt ones, e_k, k = argmin ‖z - e_k‖²; the gradient of e_k is handed on to z.
 
     The entries are e_k = W c_k + b, with c_k ~ N(0, I) that stay as they are: what moves one moves
-    all to where z lies, so that none is left behind where no z ever comes (Zhu et al. 2024,
-    "Addressing representation collapse in vector quantized models with one linear layer").
+    all, e_j (1 + c_j·c_k) times as far as b, so that none stays where no z ever comes (Zhu et al.
+    2024, "Addressing representation collapse in vector quantized models with one linear layer").
     q(z | x) is a point, before it is replaced: that is what a diffusion in its latents learns, and
     the decoder replaces (Rombach et al. 2022, "High-resolution image synthesis with latent
     diffusion models", section 3.1). Van den Oord, Vinyals and Kavukcuoglu 2017, "Neural discrete

@@ -35,9 +35,10 @@ def autoencoder(
     halves the sides, so three make 4 by 4 pixels one place of the latent.
 
     Learnt is -log p(x | z), a Gaussian whose variance is learnt too, with a little KL to N(0, I)
-    ("kl") or through a codebook ("vq"), and against a critic of patches, which wants edges where
-    the mean would be a blur. Shown on the way are held-out pictures and what is left of them. The
-    paper's perceptual term is left out: it needs another network's weights.
+    ("kl") or through a codebook ("vq"). With `adversarial` it is learnt against a critic of patches
+    too, as in the paper, which wants edges where the mean would be a blur. Shown on the way are
+    held-out pictures and what is left of them. The paper's perceptual term is left out: it needs
+    another network's weights.
 
     Args:
         shape: of one picture, (channel, height, width).
