@@ -78,7 +78,7 @@ def test_a_stamp_is_told_from_those_before_it_alone(stamp):
 
 def test_each_stamp_of_a_path_is_told_what_was_drawn_before_it():
     system = small((1, 8))
-    data = series(pandas.DataFrame({"time": range(8), "a": [1.0, 2, 1, 3, 2, 1, 2, 3]}), length=1)
+    data = series(pandas.DataFrame({"time": range(6), "a": [1.0, 2, 1, 3, 2, 1]}), length=1)
     two, one = (forecast(system, data, h, 5, 1, grid=5).samples for h in (2, 1))
     assert torch.equal(two[..., :1], one)
     assert len(two[0, :, 0, 1].unique()) == 5

@@ -17,6 +17,7 @@ from hush.evaluation.quantiles import quantiles as quantiles_of
 from hush.samplers import Sampler
 from hush.samplers.grids import Grid
 from hush.system import System
+from hush.tasks.ahead import Ahead
 from hush.tasks.impute import ROWS, Span, Told, must_fit, told
 
 PARQUET = (".parquet", ".pq")
@@ -92,7 +93,7 @@ def forecast(
     """
     source = data if isinstance(data, Windows) else series(data, **{"length": 1, **options})
     must_fit(system, source)
-    reach = _reach(system, horizon)
+    reach = reach_of(system, horizon)
     longer, length = extended(source, reach), system.task.shape[1]
     spans = [
         Span(item, slice(max(start, end - length), end), slice(end - reach, end - reach + horizon))
@@ -106,8 +107,10 @@ def forecast(
     return Forecast(longer, answers, stamps)
 
 
-def _reach(system: System, horizon: int) -> int:
-    """How many stamps are asked about: those the model learnt to tell, if it learnt no others."""
+def reach_of(system: System, horizon: int) -> int:
+    """How many stamps are asked about: those the model learnt to tell, if it tells them together
+    and learnt no others; the rest of its window is the context. Raises `UserError` for a horizon
+    beyond what it was trained for."""
     length, learnt = system.task.shape[1], system.task.horizon
     if system.task.hide != "forecast":
         if not 0 < horizon < length:
@@ -121,4 +124,4 @@ def _reach(system: System, horizon: int) -> int:
             f"horizon={horizon}: the model learnt to tell 1 to {learnt} stamps ahead; train with a "
             "larger horizon for more."
         )
-    return learnt
+    return horizon if isinstance(system.task, Ahead) else learnt

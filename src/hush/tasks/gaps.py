@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hush.rng import Streams
@@ -14,8 +14,13 @@ Mask = Bool[Tensor, "batch channel length"]  # of what is known, of what is hidd
 
 def scattered(known: Mask, rng: Streams) -> Mask:
     """A share U(0, 1) of the known values, at least one, anywhere (two draws)."""
-    count = (rng.uniform() * known.sum((1, 2))).round().clamp(min=1).reshape(-1, 1)
-    u = rng.next().uniform(tuple(known.shape[1:])).where(known, 1.0).flatten(1)
+    return share_of(known, rng.uniform(), rng.next())
+
+
+def share_of(known: Mask, share: Float[Tensor, " batch"], rng: Streams) -> Mask:
+    """That share of the known values, at least one, anywhere (one draw)."""
+    count = (share * known.sum((1, 2))).round().clamp(min=1).reshape(-1, 1)
+    u = rng.uniform(tuple(known.shape[1:])).where(known, 1.0).flatten(1)
     return (u.argsort(1).argsort(1) < count).reshape(known.shape) & known
 
 

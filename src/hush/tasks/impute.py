@@ -11,7 +11,7 @@ from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from hush.data import Windows, filled, series
@@ -91,9 +91,38 @@ def told(
         for part in _parts(alike, together):
             record = source.at([(span.item, span.window) for span in part])
             firsts = torch.tensor([span.window.start for span in part])
-            drawn = _drawn(system, record, firsts, samples, seed, batch, sampler, grid)
-            rows = zip(part, record[SERIES], record[TIME], drawn, strict=True)
+            answers = drawn(system, record, firsts, samples, seed, sampler, grid, batch)
+            rows = zip(part, record[SERIES], record[TIME], answers, strict=True)
             yield from (Told(*row) for row in rows)
+
+
+@torch.no_grad()
+def drawn(
+    system: System,
+    record: dict[str, Tensor],
+    firsts: Int64[Tensor, " window"],
+    samples: int = 100,
+    seed: int = 0,
+    sampler: Sampler | None = None,
+    grid: Grid | int | None = None,
+    batch: int = ROWS,
+) -> Samples:
+    """`samples` answers to each window of a record batch, NaN where something is to be told, some
+    `batch` rows walked at once; `firsts` name the windows' streams."""
+    device, together, windows = device_of(system), max(1, batch // samples), []
+    walked = _rolled if isinstance(system.task, Ahead) else _walked
+    for start in range(0, len(firsts), together):
+        some = {key: part[start : start + together] for key, part in record.items()}
+        own, parts = firsts[start : start + together], []
+        most = max(1, batch // len(own))
+        for first in range(0, samples, most):
+            numbers = torch.arange(first, min(first + most, samples))
+            # Answers are given to the windows in turn.
+            index = ((own << 32) + numbers.unsqueeze(1)).flatten().to(device)
+            rng = Streams(derive(seed, "series"), index)
+            parts.append(walked(system, some, rng, sampler, grid).unflatten(0, (-1, len(own))))
+        windows.append(torch.cat(parts).transpose(0, 1))
+    return torch.cat(windows)
 
 
 def impute(
@@ -134,9 +163,9 @@ def joined(
     mean = torch.full_like(source.table.values, torch.nan)
     shares = {level: mean.clone() for level in quantiles}
     for answer in answers:
-        drawn, asked = answer.asked.cpu(), answer.span.asked
-        mean[:, asked] = drawn.double().mean(0).float()
-        found = quantiles_of(drawn.unsqueeze(0), quantiles) if quantiles else ()
+        some, asked = answer.asked.cpu(), answer.span.asked
+        mean[:, asked] = some.double().mean(0).float()
+        found = quantiles_of(some.unsqueeze(0), quantiles) if quantiles else ()
         for level, told_at in zip(quantiles, found, strict=True):
             shares[level][:, asked] = told_at[0]
     return mean, shares
@@ -165,13 +194,18 @@ def must_fit(system: System, source: Windows) -> None:
 def must_fill(system: System, source: Windows) -> None:
     """Raise `UserError` unless the system tells gaps, and the source has one."""
     must_fit(system, source)
+    must_tell_gaps(system)
+    if not source.table.values.isnan().any():
+        raise UserError(f"{source.name} has no missing value: there is nothing to fill.")
+
+
+def must_tell_gaps(system: System) -> None:
+    """Raise `UserError` for a system that tells what comes last, and nothing else."""
     if system.task.hide == "forecast":
         raise UserError(
             f"The model learnt the last {system.task.horizon} stamps of its windows, and no gaps "
             "in them: use hush forecast, or train without a horizon."
         )
-    if not source.table.values.isnan().any():
-        raise UserError(f"{source.name} has no missing value: there is nothing to fill.")
 
 
 def _parts(spans: Iterator[Span], size: int) -> Iterator[list[Span]]:
@@ -183,29 +217,6 @@ def _parts(spans: Iterator[Span], size: int) -> Iterator[list[Span]]:
             part = []
     if part:
         yield part
-
-
-@torch.no_grad()
-def _drawn(
-    system: System,
-    record: dict[str, Tensor],
-    firsts: Tensor,
-    samples: int,
-    seed: int,
-    batch: int,
-    sampler: Sampler | None,
-    grid: Grid | int | None,
-) -> Samples:
-    """The answers to the windows of a record."""
-    device, count, parts = device_of(system), len(firsts), []
-    most, walked = max(1, batch // count), _rolled if isinstance(system.task, Ahead) else _walked
-    for first in range(0, samples, most):
-        numbers = torch.arange(first, min(first + most, samples))
-        # Answers are given to the windows in turn.
-        index = ((firsts << 32) + numbers.unsqueeze(1)).flatten().to(device)
-        rng = Streams(derive(seed, "series"), index)
-        parts.append(walked(system, record, rng, sampler, grid).unflatten(0, (-1, count)))
-    return torch.cat(parts).transpose(0, 1)
 
 
 def _walked(
@@ -233,7 +244,7 @@ def _rolled(
     hidden = path[SERIES].isnan()
     for stamp in hidden.any(1).any(0).nonzero().flatten().tolist():
         past = {key: part[..., : stamp + 1] if key in ALONG else part for key, part in path.items()}
-        drawn = _walked(system, past, rng.branch(f"stamp {stamp}"), sampler, grid)[..., 0]
-        told_at = torch.where(hidden[..., stamp], drawn.cpu(), path[SERIES][..., stamp])
+        next_one = _walked(system, past, rng.branch(f"stamp {stamp}"), sampler, grid)[..., 0]
+        told_at = torch.where(hidden[..., stamp], next_one.cpu(), path[SERIES][..., stamp])
         path[SERIES][..., stamp] = told_at
     return path[SERIES].to(rng.index.device)
