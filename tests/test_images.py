@@ -22,10 +22,20 @@ from hush.samplers import Ancestral, Multistep
 from hush.samplers.grids import LogSNR
 from hush.schedules import VariancePreserving
 from hush.tasks.holes import Inpaint, Uncrop
-from hush.tasks.images import LEVEL, PICTURE, Colourise, Denoise, Stage, Unjpeg, Upscale, grey
+from hush.tasks.images import (
+    LEVEL,
+    PICTURE,
+    Colourise,
+    Denoise,
+    Luma,
+    Stage,
+    Unjpeg,
+    Upscale,
+    grey,
+)
 from hush.tasks.masks import boxes, sides, strokes
 from hush.tasks.mixed import PALETTE, Mixed
-from hush.tasks.restore import Luma, answers, question, spread
+from hush.tasks.restore import answers, question, spread
 from hush.testing import FullGaussian, LinearGaussian, check_linear
 
 torch.set_num_threads(1)
@@ -302,6 +312,23 @@ def test_of_a_model_that_only_draws_the_answer_is_measured_as_what_was_given():
     assert torch.allclose(grey(drawn), luma.expand(2, -1, -1, -1), atol=1e-5)
 
 
+def test_one_that_was_trained_for_it_may_be_held_to_what_it_is_given():
+    low, luma = torch.nn.functional.avg_pool2d(pictures(1), 4), grey(pictures(1))
+    made = {"backbone": TINY, "chain": 20, "walked": 5, "predict": "v"}
+    asked = (("upscale", systems.sr3(SHAPE, **made), low, Pool(4)),)
+    asked += (("colourise", systems.palette(SHAPE, ("colourise",), **made), luma, Luma()),)
+    for verb, system, given, measure in asked:
+        system = replace(system, threshold=None)  # nothing is cut off, whatever is believed
+        system.codec.fit([torch.tensor([0.0, 1.0])])
+        system.codec.low.fill_(-9.0), system.codec.high.fill_(9.0)
+        free, held = (
+            answers(system, question(system, verb, given, exact=exact), 2)
+            for exact in (False, True)
+        )
+        assert (measure(free) - given).abs().max() > 0.01
+        assert torch.allclose(measure(held), given.expand(2, -1, -1, -1), atol=1e-4)
+
+
 def test_a_hole_is_filled_with_what_is_asked_for():
     """A model that knows its classes apart by their grey alone: what is made has the class's."""
 
@@ -344,6 +371,7 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(models):
         ("palette", "inpaint", picture, {}, "wants a mask"),
         ("palette", "inpaint", picture, {"mask": hole[..., :8]}, "16x8 pixels, the picture 16x16"),
         ("palette", "restore", grey(picture), {}, "is grey, the model is of pictures in colour"),
+        ("palette", "restore", picture, {"exact": True}, "Unjpeg is given is sure"),
         ("palette", "restore", 255 * picture, {}, r"expected \[0, 1\]"),
         ("ddpm", "restore", picture, {}, "--tasks jpeg"),
     ]

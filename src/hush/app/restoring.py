@@ -49,7 +49,14 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Upscale(Options):
+class Exact(Options):
+    exact: bool = False
+    """Hold a model that was trained for it to what it is given: the means of a larger picture, the
+    luma of one in colour. One that only draws always is."""
+
+
+@dataclass(frozen=True)
+class Upscale(Exact):
     factor: Whole = None
     """How much larger: of a model that was trained for it its own, else 2."""
     level: float = 0.0
@@ -102,7 +109,7 @@ def uncrop(arguments: list[str]) -> None:
 
 def colourise(arguments: list[str]) -> None:
     """Grey pictures in colour."""
-    _answer("colourise", Options, arguments)
+    _answer("colourise", Exact, arguments)
 
 
 def restore(arguments: list[str]) -> None:
@@ -130,6 +137,7 @@ def _answer(verb: str, kind: type[Options], arguments: list[str]) -> None:
     judge, own = _wanted(options)
     for name, picture in pictures:
         whole, about = _about(verb, options, picture)
+        about["exact"] = isinstance(options, Exact) and options.exact
         asked = question(system, verb, whole, seed=seed, **about)
         asked = towards(system, asked, judge, options.guidance) if judge else asked
         drawn = answers(system, asked, options.count, seed, tile=options.tile, **own)

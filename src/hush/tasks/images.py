@@ -16,6 +16,7 @@ from torch.nn import functional
 from hush.data import strip
 from hush.data.jpeg import through_jpeg
 from hush.errors import UserError
+from hush.guidance.operators import Linear, Pool
 from hush.networks.given import PICTURE
 from hush.rng import Streams
 from hush.tasks.base import Example, Task
@@ -60,6 +61,11 @@ class FromPicture(Task):
         if level:
             raise UserError(f"This model takes what it is given as it is, got a level of {level}.")
         return {PICTURE: self.prepared(picture)}
+
+    def sure(self, picture: Pictures) -> tuple[Linear, Tensor] | None:
+        """(H, y): of the answer x to a user's picture H x = y is known, y in [0, 1]; None where
+        nothing is."""
+        return None
 
     def shown(self, cond: Condition | None) -> Tensor:
         """What was given, as it is to be seen beside the answer."""
@@ -110,6 +116,10 @@ class Upscale(FromPicture):
     def prepared(self, picture: Pictures) -> Shown:
         return enlarged(picture, self.factor)
 
+    def sure(self, picture: Pictures) -> tuple[Linear, Tensor]:
+        """Its means are the picture."""
+        return Pool(self.factor), picture
+
 
 @dataclass(frozen=True)
 class Stage(Upscale):
@@ -158,6 +168,10 @@ class Colourise(FromPicture):
     def prepared(self, picture: Pictures) -> Shown:
         return grey(picture).expand(-1, 3, -1, -1)
 
+    def sure(self, picture: Pictures) -> tuple[Linear, Tensor]:
+        """Its luma is the picture's."""
+        return Luma(), grey(picture)
+
 
 @dataclass(frozen=True)
 class Unjpeg(FromPicture):
@@ -198,3 +212,20 @@ def grey(picture: Pictures) -> Shown:
         return picture
     weights = torch.tensor(LUMA, dtype=picture.dtype, device=picture.device)
     return (picture[:, :3] * weights.reshape(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class Luma(Linear):
+    """The brightness of pictures in colour: (batch, 3, height, width) to (batch, 1, …)."""
+
+    def __call__(self, x: Pictures) -> Shown:
+        return grey(x)
+
+    def adjoint(self, y: Shown) -> Pictures:
+        return y * self._weights(y)
+
+    def solve(self, y: Shown, variance: Pictures, noise: float) -> Shown:
+        return y / ((variance * self._weights(y) ** 2).sum(1, keepdim=True) + noise)
+
+    def _weights(self, like: Tensor) -> Tensor:
+        return torch.tensor(LUMA, dtype=like.dtype, device=like.device).reshape(1, 3, 1, 1)

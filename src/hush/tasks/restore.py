@@ -16,21 +16,20 @@ from torch.nn import functional
 
 from hush.errors import UserError
 from hush.evaluation.held_out import device_of
-from hush.guidance import ClassifierFree, Guidance, InTurn, Linear, Pool, Projection, Tiled
+from hush.guidance import ClassifierFree, Guidance, InTurn, Projection, Tiled
 from hush.rng import Streams, derive
 from hush.samplers import RePaint, Sampler
 from hush.samplers.grids import Grid
 from hush.samplers.repaint import Jumps
 from hush.system import System
 from hush.tasks.holes import Fill, filled
-from hush.tasks.images import LUMA, PICTURE, Colourise, Denoise, FromPicture, Unjpeg, Upscale, grey
+from hush.tasks.images import PICTURE, Colourise, Denoise, FromPicture, Unjpeg, Upscale
 from hush.tasks.masks import Mask
 from hush.tasks.mixed import Mixed
 from hush.tensors import Condition
 
 Picture = Float[Tensor, "1 channel height width"]
 Pictures = Float[Tensor, "count channel height width"]
-Lumas = Float[Tensor, "count _ height width"]
 Verb = Literal["upscale", "colourise", "inpaint", "uncrop", "restore", "denoise"]
 
 TRAINED: dict[str, tuple[type[FromPicture], ...]] = {
@@ -56,23 +55,6 @@ class Question:
     mask: Mask | None = None
 
 
-@dataclass(frozen=True)
-class Luma(Linear):
-    """The brightness of pictures in colour: (batch, 3, height, width) to (batch, 1, …)."""
-
-    def __call__(self, x: Pictures) -> Lumas:
-        return grey(x)
-
-    def adjoint(self, y: Lumas) -> Pictures:
-        return y * self._weights(y)
-
-    def solve(self, y: Lumas, variance: Pictures, noise: float) -> Lumas:
-        return y / ((variance * self._weights(y) ** 2).sum(1, keepdim=True) + noise)
-
-    def _weights(self, like: Tensor) -> Tensor:
-        return torch.tensor(LUMA, dtype=like.dtype, device=like.device).reshape(1, 3, 1, 1)
-
-
 def question(
     system: System,
     verb: Verb,
@@ -81,17 +63,20 @@ def question(
     factor: int | None = None,
     seed: int = 0,
     level: float = 0.0,
+    exact: bool = False,
 ) -> Question:
     """What is to be asked of a model about a picture in [0, 1].
 
     `mask` is true where something is to be made ("inpaint", "uncrop"), `factor` how much larger the
     answer is ("upscale"; of a model trained for it, its own), `level` the noise that a stage of a
-    cascade is to hide the picture's faults in. Raises `UserError` where the model
+    cascade is to hide the picture's faults in. With `exact` a model that was trained for it is held
+    to what it is given, as one that only draws always is: the means of a larger picture, the luma
+    of one in colour ("upscale", "colourise"; `Projection`). Raises `UserError` where the model
     cannot do it, or the picture does not fit it.
     """
     _check(system, verb, picture, mask)
     if isinstance(system.task, FromPicture):
-        return _told(system.task, verb, picture, mask, factor, seed, level)
+        return _told(system, verb, picture, mask, factor, seed, level, exact)
     return _held(system, verb, picture, mask, factor or 2)
 
 
@@ -185,15 +170,17 @@ def _check(system: System, verb: str, picture: Picture, mask: Tensor | None) -> 
 
 
 def _told(
-    task: FromPicture,
+    system: System,
     verb: str,
     picture: Picture,
     mask: Mask | None,
     factor: int | None,
     seed: int,
     level: float,
+    exact: bool,
 ) -> Question:
     """The question to a model that was trained for it."""
+    task = system.task
     parts = task.tasks if isinstance(task, Mixed) else (task,)
     fit = [part for part in parts if isinstance(part, TRAINED[verb])]
     if not fit:
@@ -206,12 +193,23 @@ def _told(
         given = filled(picture, mask, Streams.of(derive(seed, "hole"), 1))
         return Question(tuple(picture.shape[1:]), {PICTURE: given}, None, picture, mask)
     cond = fit[0].asked(picture, Streams.of(derive(seed, "asked"), 1), level)
-    return Question(tuple(cond[PICTURE].shape[1:]), cond)
+    held = _projection(system, fit[0], picture) if exact else None
+    return Question(tuple(cond[PICTURE].shape[1:]), cond, held)
+
+
+def _projection(system: System, task: FromPicture, picture: Picture) -> Projection:
+    """What holds beliefs to what is sure of the answer."""
+    if (sure := task.sure(picture.to(device_of(system)))) is None:
+        raise UserError(
+            f"Nothing of a picture that {type(task).__name__} is given is sure: leave out exact, "
+            "which holds the means of larger pictures and the luma of those in colour."
+        )
+    return Projection(sure[0], system.codec.encode(sure[1]))
 
 
 def _held(system: System, verb: str, picture: Picture, mask: Mask | None, factor: int) -> Question:
     """The question to a model that only draws."""
-    event, device = tuple(picture.shape[1:]), device_of(system)
+    event = tuple(picture.shape[1:])
     if mask is not None:
         return Question(event, known=picture, mask=mask)
     if not system.codec.invertible:
@@ -221,14 +219,10 @@ def _held(system: System, verb: str, picture: Picture, mask: Mask | None, factor
         )
     if verb == "upscale":
         event = (event[0], event[1] * factor, event[2] * factor)
-        return Question(
-            event, guidance=Projection(Pool(factor), system.codec.encode(picture.to(device)))
-        )
+        return Question(event, None, _projection(system, Upscale(event, factor=factor), picture))
     if verb == "colourise":
         event = (system.task.shape[0], *event[1:])
-        return Question(
-            event, guidance=Projection(Luma(), system.codec.encode(grey(picture).to(device)))
-        )
+        return Question(event, None, _projection(system, Colourise(event), picture))
     raise UserError(
         f"{system.name} was not trained to {verb}: train palette with --tasks "
         f"{'jpeg' if verb == 'restore' else verb}."

@@ -17,7 +17,7 @@ from hush.errors import UserError
 from hush.evaluation import answers as regressed
 from hush.evaluation import bicubic, biharmonic, fit_regression, median, replicated
 from hush.evaluation.held_out import device_of
-from hush.guidance import Pool
+from hush.guidance import Linear, Pool, Projection
 from hush.networks import Backbone
 from hush.rng import Streams, derive
 from hush.samplers import RePaint, Sampler
@@ -57,6 +57,11 @@ class Asked:
     def low(self) -> Tensor | None:
         """The low resolution that was given, if it was."""
         return Pool(self.task.factor)(self.truth) if isinstance(self.task, Upscale) else None
+
+    @property
+    def sure(self) -> tuple[Linear, Tensor] | None:
+        """(H, y) where H of the answer is y, which was given; None where nothing is sure."""
+        return self.task.sure(self.given if self.low is None else self.low)
 
     @property
     def seen(self) -> Tensor:
@@ -114,7 +119,8 @@ def answered(
 ) -> Answered:
     """What is made of `test` pictures, spoilt as `task` does it: by what needs no learning, by a
     regression network of the system's own size (`regression` steps on `train`; 0 leaves it out),
-    and twice by the system. `options` go on to `drawn`."""
+    twice by the system, and twice more held to what is sure, if anything is. `options` go on to
+    `drawn`."""
     name, classical, make = _row(task)
     asked = Asked.of(task, test, derive(seed, "test"))
     answers = {classical: (make(asked),)}
@@ -123,8 +129,10 @@ def answered(
         learnt = Asked.of(task, train, derive(seed, "train"))
         network = fit_regression(backbone, learnt.seen, train, seed, regression)
         answers["regression"] = (asked.pasted(regressed(network, asked.seen)),)
-    seeds = (derive(seed, f"answer {number}") for number in range(2))
-    answers[system.name] = tuple(drawn(system, asked, own, **options) for own in seeds)
+    seeds = [derive(seed, f"answer {number}") for number in range(2)]
+    for exact in (False, True) if asked.sure else (False,):
+        who = f"{system.name}, exact" if exact else system.name
+        answers[who] = tuple(drawn(system, asked, own, exact=exact, **options) for own in seeds)
     return Answered(name, asked, answers)
 
 
@@ -134,10 +142,12 @@ def drawn(
     seed: int,
     sampler: Sampler | None = None,
     batch: int = 64,
+    exact: bool = False,
     **options: Any,
 ) -> Pictures:
-    """One answer of the system to each picture, known pixels held at every step; the answer to a
-    picture is the same in whatever `batch` (to rounding). `options` go on to `System.sample`."""
+    """One answer of the system to each picture, known pixels held at every step, and with `exact`
+    whatever else is sure (`FromPicture.sure`); the answer to a picture is the same in whatever
+    `batch` (to rounding). `options` go on to `System.sample`."""
     device, answers = device_of(system), []
     sampler = sampler or system.sampler
     for start in range(0, len(asked.truth), batch):
@@ -146,10 +156,16 @@ def drawn(
         if asked.mask is not None:
             known = system.codec.encode(asked.truth[some].to(device))
             own = RePaint(sampler, known, ~asked.mask[some].to(device))
-        answers.append(
-            system.sample(count, asked.cond, own, seed=seed, batch=batch, start=start, **options)
-        )
+        held = _held(system, asked, some) if exact else None
+        how = {"seed": seed, "guidance": held, "batch": batch, "start": start}
+        answers.append(system.sample(count, asked.cond, own, **how, **options))
     return asked.pasted(torch.cat(answers).to(asked.truth))
+
+
+def _held(system: System, asked: Asked, some: slice) -> Projection:
+    """What holds the answers to some of the pictures to what is sure of them."""
+    operator, y = asked.sure
+    return Projection(operator, system.codec.encode(y[some].to(device_of(system))))
 
 
 def _row(task: FromPicture) -> tuple[str, str, Callable[[Asked], Pictures]]:
