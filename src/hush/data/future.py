@@ -3,11 +3,9 @@
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
+from hush.data.clock import stamps_of
 from hush.data.roles import roles
 from hush.data.series import series
-from hush.data.stamps import StampReader
 from hush.data.windows import Windows
 from hush.data.words import shown
 from hush.errors import UserError
@@ -30,7 +28,7 @@ def extended(source: Windows, horizon: int) -> Windows:
             "known: add rows with the stamps to come and these columns, leave the others blank, "
             "and use hush impute."
         )
-    stamps = _stamps(source, columns.time)
+    stamps = stamps_of(source)
     parts = []
     for item, (start, end) in enumerate(pairwise(table.bounds)):
         values = table.values[:, start:end].numpy().T
@@ -48,25 +46,6 @@ def extended(source: Windows, horizon: int) -> Windows:
     longer = series(pandas.concat(parts, ignore_index=True), **{**vars(source.options), **read})
     longer.name = source.name
     return longer
-
-
-def _stamps(source: Windows, column: str) -> Any:
-    """The stamps as a column of pandas, in the order of the table: numbers, or dates as on the
-    wall, moments of UTC where they have offsets."""
-    import pandas
-
-    cells = source.table.cells
-    reader = StampReader(cells.name, column, source.options.time_format)
-    row, moments = cells.first, []
-    for chunk in cells.chunks():
-        moment, _ = reader.read(chunk[column], row)
-        moments.append(moment)
-        row += len(moment)
-    moment = np.concatenate(moments)[source.table.rows.numpy()]
-    if reader.numeric:
-        return pandas.Series(moment)
-    dates = np.round(moment * 1e6).astype("datetime64[us]")
-    return pandas.Series(dates).dt.tz_localize("UTC" if reader.aware else None)
 
 
 def _ahead(stamps: Any, horizon: int, name: str) -> Any:

@@ -63,9 +63,11 @@ class Autoregression:
         past = linear_interpolation(values[..., :context], stamps)[:, 0].double().cpu()
         states = list(past.unsqueeze(1).expand(-1, count, -1, -1).unbind(-1))
         random = np.random.default_rng(derive(seed, "autoregression"))
-        root = torch.linalg.cholesky(self.covariance)
+        variances, axes = torch.linalg.eigh(self.covariance)  # of channels alike it is singular
+        root = axes * variances.clamp_min(0.0).sqrt()
         for _ in range(horizon):
-            noise = torch.from_numpy(random.standard_normal(states[-1].shape))
+            # A copy, as a product's last bit depends on where in memory its factors lie.
+            noise = torch.from_numpy(random.standard_normal(states[-1].shape)).clone()
             states.append(self._mean(states) + noise @ root.T)
         return torch.stack(states, -1).to(values)
 
@@ -92,7 +94,8 @@ def fit_autoregression(past: Float[Tensor, "channel time"], lags: int = 1) -> Au
     x = linear_interpolation(past.unsqueeze(0), stamps)[0, 0].double().cpu().T
     before = [x[lags - lag : count - lag] for lag in range(1, lags + 1)]
     design = torch.cat([torch.ones(count - lags, 1, dtype=torch.float64), *before], 1)
-    found = torch.linalg.lstsq(design, x[lags:]).solution
+    # Of the drivers that bear channels alike, the one that gives the same bits every time.
+    found = torch.linalg.lstsq(design, x[lags:], driver="gelsd").solution
     left = x[lags:] - design @ found
     covariance = left.T @ left / (count - lags - design.shape[1])
     coefficients = found[1:].unflatten(0, (lags, channels)).transpose(1, 2)
