@@ -5,6 +5,7 @@ from hush.networks.backbone import Backbone
 from hush.networks.blocks import Style
 from hush.networks.compiled import compiled
 from hush.networks.conditions import Features, Labels
+from hush.networks.controls import Controls
 from hush.networks.critic import PatchCritic
 from hush.networks.dit import DiT
 from hush.networks.dropout import Dropout, positioned
@@ -25,6 +26,7 @@ __all__ = [
     "VQVAE",
     "Autoencoder",
     "Backbone",
+    "Controls",
     "DiT",
     "Dropout",
     "Features",

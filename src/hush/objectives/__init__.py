@@ -2,6 +2,7 @@
 
 from hush.objectives import times, weights
 from hush.objectives.base import Objective
+from hush.objectives.control import StochasticControl
 from hush.objectives.denoising import Denoising
 from hush.objectives.evidence_lower_bound import Bernoulli, EvidenceLowerBound, Normal
 from hush.objectives.high_order import HighOrder
@@ -27,6 +28,7 @@ __all__ = [
     "Reconstruction",
     "SlicedScoreMatching",
     "Spread",
+    "StochasticControl",
     "Variational",
     "order_losses",
     "random_order",

@@ -1,22 +1,22 @@
 """A chain of one step, and that learnt: data to the latents of an autoencoder."""
 
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from hush.distributions import Gaussian
-from hush.errors import UserError
 from hush.networks.autoencoder import Autoencoder
-from hush.processes.base import Moment, Process
+from hush.processes.base import Moment
+from hush.processes.one_step import OneStep
 from hush.schedules import Rectified, Schedule
 
 Latent = Float[Tensor, "batch latent *place"]
 
 
 @dataclass(frozen=True)
-class Encoded(Process):
+class Encoded(OneStep):
     """q(x_1 | x_0) = q(z | x) of an autoencoder, the prior N(0, I): there is nothing between the
     data and their latents, and one step back is all, p(x_0 | x_1) being the belief itself.
 
@@ -28,6 +28,8 @@ class Encoded(Process):
     autoencoder: Autoencoder
     schedule: Schedule = field(default_factory=Rectified)
 
+    only: ClassVar[str] = "An autoencoder goes from data to latents in one step"
+
     def prior(self, shape: tuple[int, ...], like: Tensor) -> Gaussian:
         """N(0, I) of as many latents as `shape` has events."""
         return Gaussian(like.new_zeros(shape[0], *self.autoencoder.latent), 1.0)
@@ -36,26 +38,3 @@ class Encoded(Process):
         """q(z | x), with a variance for each element."""
         mean, log_variance = self.autoencoder.encode(x_0)
         return Gaussian(mean, log_variance.exp())
-
-    def reverse(self, posterior: Any, x_t: Latent, s: Moment, t: Moment, eta: float = 1.0) -> Any:
-        """The belief itself at the data; until there z stays what it is."""
-        return posterior if self.schedule.level(s).sigma == 0.0 else Gaussian(x_t)
-
-    def certain(self, x_0: Tensor) -> Gaussian:
-        return Gaussian(x_0)
-
-    def transition(self, x_s: Tensor, s: Moment, t: Moment) -> NoReturn:
-        raise _between()
-
-    def seen(self, x_t: Any, t: Moment) -> NoReturn:
-        raise _between()
-
-    def rate(self, x_0: Any, posterior: Any, x_t: Any, t: Moment) -> NoReturn:
-        raise _between()
-
-
-def _between() -> UserError:
-    return UserError(
-        "An autoencoder goes from data to latents in one step: it has no states in between, so "
-        "this takes a model that has, such as ddpm, or ldm in its latents."
-    )

@@ -81,6 +81,7 @@ TABLE = {
     ),
     "csdi": Row("series", "impute", "gaps, from all that is known", "Tashiro et al. 2021"),
     "sssd": Row("series", "impute", "long gaps, by state spaces", "Alcaraz, Strodthoff 2023"),
+    "csde": Row("series", "impute", "a path steered through what is known", "Park et al. 2022"),
     "timegrad": Row("series", "forecast", "stamp by stamp, from a memory", "Rasul et al. 2021"),
 }
 
