@@ -58,7 +58,7 @@ def test_covariates_and_what_means_missing_are_read_as_asked(file, tmp_path):
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("train ddpm --data {file} --out x", "holds series, not pictures: train one of csdi, sssd"),
+        ("train vdm --data {file} --out x", "holds series, not pictures: train one of ddpm, ddim"),
         ("train csdi --data {file} --out x --length 81", "pass a smaller length"),
         ("train csdi --data {file} --out x --context 8", "expected both or neither"),
         ("train csdi --data {file} --out x --length 12 --hide forecast", "horizon=0: a forecast"),

@@ -22,6 +22,7 @@ COMMANDS = {
         "training", "SYSTEM --data DATA --out RUN", "learn from your data; run again to go on"
     ),
     "sample": Command("sampling", "RUN", "draw from what was learnt"),
+    "generate": Command("generating", "RUN --out FILE", "windows of series, new ones"),
     "upscale": Command("restoring", "RUN INPUT --out FOLDER", "pictures, larger"),
     "inpaint": Command("restoring", "RUN INPUT --mask FILE --out FOLDER", "holes filled"),
     "uncrop": Command("restoring", "RUN INPUT --right N --out FOLDER", "beyond the edges"),

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from hush.system import System
 
 
-def begun(run: Path, threads: int | None) -> "System":
-    """The system of a run, where it computes fastest here, on so many processor threads."""
+def begun(run: Path, threads: int | None, average: bool = True) -> "System":
+    """The system of a run with its averaged or its last weights, where it computes fastest here, on
+    so many processor threads."""
     import torch
 
     from hush.systems.index import load
@@ -21,10 +22,19 @@ def begun(run: Path, threads: int | None) -> "System":
 
     if threads:
         torch.set_num_threads(threads)
-    system, device = load(run), World().device
+    system, device = load(run, average), World().device
     system.denoiser.to(device)
     system.codec.to(device)
     return system
+
+
+def learnt(run: Path) -> tuple[str, ...]:
+    """The names of the channels that a run learnt, as far as it says."""
+    from hush.training.run import Run
+
+    data = Run(run).record.get("data")
+    names = data.get("channels") if isinstance(data, dict) else None
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def opened(

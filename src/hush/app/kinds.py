@@ -28,8 +28,8 @@ class Kind(ABC):
         """The options of how such data are read."""
 
     @abstractmethod
-    def opened(self, options: Any) -> "Source":
-        """The source that the options mean."""
+    def opened(self, name: str, options: Any) -> "Source":
+        """The source that the options mean, as the system of that name learns it."""
 
     @abstractmethod
     def decided(self, name: str, function: Callable, source: "Source") -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Pictures(Kind):
             ("pictures", PictureOptions, field(default=PictureOptions())),
         ]
 
-    def opened(self, options: Any) -> "Source":
+    def opened(self, name: str, options: Any) -> "Source":
         from hush.app.pairing import in_pairs
         from hush.data import Windows, open_source
 
@@ -65,7 +65,7 @@ class Pictures(Kind):
             return in_pairs(options)
         source = open_source(options.data, **given(options.pictures))
         if isinstance(source, Windows):
-            known = ", ".join(name for name, row in TABLE.items() if row.data == "series")
+            known = ", ".join(name for name, row in TABLE.items() if "series" in row.data)
             raise UserError(f"{source.name} holds series, not pictures: train one of {known}.")
         return source
 
@@ -94,7 +94,7 @@ class Pictures(Kind):
 class Series(Kind):
     """Windows of series."""
 
-    own = ("shape", "features", "horizon")
+    own = ("shape", "classes", "features", "horizon")
 
     def columns(self) -> list[Column]:
         from hush.data import SeriesOptions
@@ -106,23 +106,48 @@ class Series(Kind):
 
         return [("series", Flags, field(default=Flags()))]
 
-    def opened(self, options: Any) -> "Source":
+    def opened(self, name: str, options: Any) -> "Source":
+        """What draws windows from nothing learns whole ones, and is told nothing beside them."""
         from hush.data import series
 
-        return series(options.data, **given(options.series))
+        said = given(options.series)
+        if TABLE[name].task != "generate":
+            return series(options.data, **said)
+        if told := [key for key in ("covariates", "static", "calendar") if key in said]:
+            raise UserError(
+                f"--{told[0]}: {name} draws windows from nothing and is told nothing beside them; "
+                "leave that out, or train csdi, sssd or timegrad."
+            )
+        return series(options.data, **{**said, "whole": True})
 
     def decided(self, name: str, function: Callable, source: "Source") -> dict[str, Any]:
-        """The shape of a window, how many covariates there are with the facts that never change,
-        and how many stamps at its end are to be told."""
+        """The shape of a window, the names of the series where they are classes, how many
+        covariates there are with the facts that never change, and how many stamps at its end are
+        to be told."""
         facts = source.table.static.shape[1]
         return {
             "shape": tuple(source.shape),
+            "classes": tuple(source.classes),
             "features": len(source.features) + facts,
             "horizon": source.options.horizon or 0,
         }
 
 
 KINDS: dict[str, Kind] = {"pictures": Pictures(), "series": Series()}
+
+
+def meant(name: str, flags: Sequence[str]) -> Kind:
+    """The kind of the data that --data names, of those that the system of that name learns."""
+    known = TABLE[name].data.split(", ")
+    if len(known) == 1:
+        return KINDS[known[0]]
+    from hush.data.open import holds_series
+
+    words = [word for flag in flags for word in flag.split("=", 1)]
+    after = words.index("--data") + 1 if "--data" in words else len(words)
+    options = {word[2:].replace("-", "_"): True for word in words if word.startswith("--")}
+    holds = holds_series("".join(words[after : after + 1]), options)
+    return KINDS["series" if holds else "pictures"]
 
 
 def given(options: Any) -> dict[str, Any]:

@@ -99,10 +99,16 @@ def _sample(options: Options, world: "World") -> None:
         raise UserError("--level is of the stages that --then names: name one, or leave it out.")
     chain = []
     for run in (options.run, *options.then):
-        chain.append(_settled(load(run, average=not options.last), options))
+        how = (options.evaluations, options.sampler, options.grid, options.steps)
+        chain.append(settled(load(run, average=not options.last), *how))
         chain[-1].denoiser.to(world.device)
         chain[-1].codec.to(world.device)
     system = chain[0]
+    if len(system.task.shape) == 2 and not system.task.asks:
+        raise UserError(
+            f"{options.run} has learnt series, and is drawn from by `hush generate {options.run} "
+            "--out windows.csv`."
+        )
     seed, out = world.first(lambda: _place(options))
     cond = options.classes.split(",") if options.classes else None
     mine, pictures = _drawn(chain, cond, seed, options, world)
@@ -154,30 +160,36 @@ def _drawn(
     return mine, world.summed(pictures)  # what another has drawn is 0
 
 
-def _settled(system: "System", options: Options) -> "System":
+def settled(
+    system: "System",
+    evaluations: int | None,
+    sampler: str | None,
+    grid: str | None,
+    steps: int | None,
+) -> "System":
     """The system with the sampler, grid and steps that were asked for."""
     from hush.app.choices import GRIDS, SAMPLERS, choose
     from hush.samplers import default
     from hush.samplers.grids import Given
 
-    if options.evaluations is not None:
-        if options.sampler or options.grid or options.steps is not None:
+    if evaluations is not None:
+        if sampler or grid or steps is not None:
             raise UserError(
                 "--evaluations chooses the sampler, the grid and its steps: leave out --sampler, "
                 "--grid and --steps, or leave out --evaluations."
             )
-        sampler, grid = default(options.evaluations)
-        return replace(system, sampler=sampler, grid=grid)
-    sampler = choose(SAMPLERS, "sampler", options.sampler) if options.sampler else system.sampler
-    grid = system.grid
-    if options.grid:
-        grid = choose(GRIDS, "grid", options.grid)
-        grid = grid if isinstance(grid, Given) else replace(grid, steps=system.grid.steps)
-    elif sampler.order == 0:
-        grid = replace(grid, steps=1)  # it follows a tolerance: steps would only hold it up
-    if options.steps is not None:
-        grid = replace(grid, steps=options.steps)
-    return replace(system, sampler=sampler, grid=grid)
+        by, times = default(evaluations)
+        return replace(system, sampler=by, grid=times)
+    by = choose(SAMPLERS, "sampler", sampler) if sampler else system.sampler
+    times = system.grid
+    if grid:
+        times = choose(GRIDS, "grid", grid)
+        times = times if isinstance(times, Given) else replace(times, steps=system.grid.steps)
+    elif by.order == 0:
+        times = replace(times, steps=1)  # it follows a tolerance: steps would only hold it up
+    if steps is not None:
+        times = replace(times, steps=steps)
+    return replace(system, sampler=by, grid=times)
 
 
 def _write(

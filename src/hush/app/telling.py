@@ -122,7 +122,7 @@ def _asked(
 ) -> tuple["System", "Windows", Any, dict[str, Any]]:
     """The run, the file, the options, and how answers are drawn."""
     from hush.app.choices import SAMPLERS, choose
-    from hush.app.inputs import begun
+    from hush.app.inputs import begun, learnt
     from hush.data import series
     from hush.tasks.impute import must_tell
 
@@ -132,7 +132,7 @@ def _asked(
     system = begun(options.run, options.threads)
     must_tell(system, options.file)
     reading = {name: getattr(options, name) for name in READING}
-    reading["values"] = options.values or _learnt(options.run)
+    reading["values"] = options.values or learnt(options.run)
     how = {
         "samples": options.samples,
         "seed": random.getrandbits(31) if options.seed is None else options.seed,
@@ -140,15 +140,6 @@ def _asked(
         "grid": options.steps,
     }
     return system, series(options.file, length=1, **reading), options, how
-
-
-def _learnt(run: Path) -> tuple[str, ...]:
-    """The names of the channels that a run learnt, as far as it says."""
-    from hush.training.run import Run
-
-    data = Run(run).record.get("data")
-    names = data.get("channels") if isinstance(data, dict) else None
-    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def _kept(answers: Iterator["Told"], kept: "list[Told]", most: int) -> Iterator["Told"]:

@@ -7,7 +7,7 @@ from dataclasses import field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from hush.app.kinds import KINDS, Kind
+from hush.app.kinds import Kind, meant
 from hush.errors import UserError
 from hush.systems.index import TABLE, find
 
@@ -21,7 +21,7 @@ def train(arguments: list[str]) -> None:
         return
     name, *flags = arguments
     function = find(name)
-    kind = KINDS[TABLE[name].data]
+    kind = meant(name, flags)
     options = _parsed(name, function, kind, flags)
 
     import torch
@@ -30,7 +30,7 @@ def train(arguments: list[str]) -> None:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    source = kind.opened(options)
+    source = kind.opened(name, options)
     if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
         print(f"{options.data}: {source.summary()}", file=sys.stderr)
     settings = _settings(function, kind, options)
@@ -68,7 +68,8 @@ def _overview() -> str:
             "DATA is a folder of pictures, a Parquet file, WebDataset shards, a data set of the",
             "Hugging Face hub (user/name), or the built-in digits; series are a CSV or Parquet",
             "file, or the built-in co2, elnino, macrodata, stocks, sunspots. `hush train SYSTEM",
-            "--help` lists the options of a system, with its paper's defaults.",
+            "--help` lists the options of a system, with its paper's defaults; of one of both",
+            "those of series, if --data FILE.csv goes before.",
         ]
     )
 

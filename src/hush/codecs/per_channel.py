@@ -15,8 +15,8 @@ from hush.tensors import Condition
 
 
 class PerChannel(Codec):
-    """x_0 = (data - m_c)/s_c with the mean m and the deviation s of each channel c, measured where
-    it has values; a missing one (NaN) is 0. A channel that never varies keeps its unit.
+    """x_0 = d (data - m_c)/s_c with the mean m and the deviation s of each channel c, measured
+    where it has values; a missing one (NaN) is 0. A channel that never varies keeps its unit.
 
     Nothing holds what is decoded: what is to come may lie beyond all that was. What the condition
     knows of the series comes back as it is there, to the last bit. The network is told that in
@@ -24,13 +24,15 @@ class PerChannel(Codec):
 
     channels    of the series
     features    covariates that are told beside it
+    unit        d, the deviation of x_0
     """
 
     gaps: ClassVar[bool] = True
     bounded: ClassVar[bool] = False
 
-    def __init__(self, channels: int = 2, features: int = 0) -> None:
+    def __init__(self, channels: int = 2, features: int = 0, unit: float = 1.0) -> None:
         super().__init__()
+        self.unit = unit
         for name, rows in (("", channels), ("told_", features)):
             self.register_buffer(f"{name}mean", torch.zeros(rows, dtype=torch.float64))
             self.register_buffer(f"{name}deviation", torch.ones(rows, dtype=torch.float64))
@@ -57,8 +59,8 @@ class PerChannel(Codec):
             self._measure("told_", (cond[COVARIATES] for cond in conds))
 
     def told(self, cond: Condition | None) -> Condition | None:
-        if cond is None:
-            return None
+        if not _tells(cond):
+            return cond
         series = self._encoded("", cond[SERIES])
         if COVARIATES not in cond:
             return {**cond, SERIES: series}
@@ -70,13 +72,13 @@ class PerChannel(Codec):
     def decode(self, x_0: Batch, cond: Condition | None = None) -> Batch:
         mean, deviation = self._measures("", x_0)
         data = (x_0.double() * deviation + mean).to(x_0.dtype)
-        if cond is None:
+        if not _tells(cond):
             return data
         known = cond[SERIES][..., -data.shape[-1] :].to(data)  # of which these are the last stamps
         return torch.where(known.isnan(), data, known)
 
     def log_det(self, event: tuple[int, ...]) -> float:
-        return -math.prod(event[1:]) * self.deviation.log().sum().item()
+        return -math.prod(event[1:]) * (self.deviation / self.unit).log().sum().item()
 
     def _measure(self, name: str, batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         found = measured(data.transpose(0, 1).flatten(1) for data in batches)
@@ -91,10 +93,16 @@ class PerChannel(Codec):
         return low, high
 
     def _measures(self, name: str, like: Batch) -> tuple[Tensor, Tensor]:
-        """(mean, deviation), to be broadcast over (batch, channel, *length)."""
+        """(mean, what one of x_0 is), to be broadcast over (batch, channel, *length)."""
         shape = (-1, *(1 for _ in like.shape[2:]))
-        return tuple(getattr(self, name + of).reshape(shape) for of in ("mean", "deviation"))
+        mean, deviation = (getattr(self, name + of).reshape(shape) for of in ("mean", "deviation"))
+        return mean, deviation / self.unit
 
     def _encoded(self, name: str, data: Batch) -> Batch:
         mean, deviation = self._measures(name, data)
         return ((data.double() - mean) / deviation).to(data.dtype)
+
+
+def _tells(cond: Condition | None) -> bool:
+    """Whether a condition knows something of the series itself; a class does not."""
+    return isinstance(cond, dict) and SERIES in cond

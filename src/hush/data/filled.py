@@ -2,17 +2,17 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from hush.data.atomic import atomically
 from hush.data.cells import CsvCells, FrameCells, ParquetCells
 from hush.data.windows import Windows
-from hush.data.words import cause, shown
+from hush.data.words import shown
 from hush.errors import UserError
 
 Columns = dict[str, np.ndarray]  # by name, a number for each row of the table
@@ -49,7 +49,7 @@ def filled(
     if os.path.exists(path) and os.path.samefile(path, cells.file.path):
         raise UserError(f"{shown(path)} is the file that was read; name another, it is kept.")
     write = _csv if isinstance(cells, CsvCells) else _parquet
-    _atomically(path, lambda temporary: write(source, temporary, columns))
+    atomically(path, lambda temporary: write(source, temporary, columns))
     return None
 
 
@@ -176,16 +176,3 @@ def _batches(source: Windows, file: Any, schema: Any, columns: Columns) -> Itera
 
 def _fills(column: np.ndarray) -> bool:
     return bool((~np.isnan(column)).any())
-
-
-def _atomically(path: str, write: Callable[[str], None]) -> None:
-    """Write beside the file and put it in its place when it is whole."""
-    temporary = f"{path}.{os.getpid()}.part"
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"{shown(path)} cannot be written: {cause(error)}.") from error
-    finally:
-        with suppress(OSError):
-            os.unlink(temporary)

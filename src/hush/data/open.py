@@ -37,7 +37,7 @@ def open_source(text: str | os.PathLike, **options: Any) -> Source:
     that the source cannot take.
     """
     name = os.fspath(text)
-    if _is_series(name, options):
+    if holds_series(name, options):
         return _series(name, options)
     table = {key: options.pop(key) for key in _TABLE_OPTIONS if options.get(key) is not None}
     options = {key: value for key, value in options.items() if key not in _TABLE_OPTIONS}
@@ -57,7 +57,8 @@ def open_source(text: str | os.PathLike, **options: Any) -> Source:
     return folder(name, picture)
 
 
-def _is_series(name: str, options: dict[str, Any]) -> bool:
+def holds_series(name: str, options: dict[str, Any]) -> bool:
+    """Whether `open_source` reads this as series."""
     if is_address(name):
         return False
     own = {key for key in OPTIONS if options.get(key) is not None} - {"labels"}

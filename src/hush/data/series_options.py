@@ -35,6 +35,8 @@ class SeriesOptions:
     """Stamps of a window that are known when the others are to be told; with `horizon`."""
     horizon: int | None = None
     """Stamps of a window that are to be told from its context."""
+    whole: bool = False
+    """Leave out windows that miss a value, as all do that learn to draw windows from nothing."""
     labels: bool = False
     """Whether the series are classes, by their names."""
     time_format: str | None = None

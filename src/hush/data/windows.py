@@ -2,9 +2,10 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from hush.data.series_options import SeriesOptions
@@ -28,7 +29,8 @@ class Windows(Source):
         "item"       int64 (batch,)                     which series, an index into `items`
 
     and "label", the same as "item", where the series are classes. No window is kept: a window is
-    where it starts. Raises `UserError` where no series is as long as a window.
+    where it starts. Raises `UserError` where no series is as long as a window, and where all hold
+    something missing that are to be `options.whole`.
     """
 
     def __init__(
@@ -44,27 +46,25 @@ class Windows(Source):
         self.channels, self.features = table.channels, table.features
         self.shape = (len(table.channels), options.window)
         self.classes = table.items if options.labels else ()
-        self._ends = list(accumulate(self._count(span) for span in self.spans))
+        self._firsts, gone = self._found()
         short = sum(0 < end - start < options.window for start, end in self.spans)
-        if not self._ends[-1]:
-            longest = max(end - start for start, end in self.spans)
-            raise UserError(
-                f"{self.name} has {longest:,} stamps in its longest series; expected at least one "
-                f"window of {options.window:,}: pass a smaller length."
-            )
         told = [f"{short:,} series shorter than a window are left out"] if short else []
+        told += [f"{gone:,} windows with something missing are left out"] if gone else []
         self.notes = (*table.notes, *told)
 
     def __len__(self) -> int:
-        return -(-self._ends[-1] // self.thin)
+        return -(-len(self._firsts) // self.thin)
+
+    @property
+    def misses(self) -> bool:
+        """Whether the table has a value that is missing."""
+        return bool(self.table.values.isnan().any())
 
     def place(self, index: int) -> tuple[int, slice]:
         """(the series, the stamps of the table) of a window."""
-        nth = range(len(self))[index] * self.thin
-        item = bisect_right(self._ends, nth)
-        before = self._ends[item - 1] if item else 0
-        start = self.spans[item][0] + (nth - before) * self.options.stride
-        return item, slice(start, start + self.options.window)
+        first = int(self._firsts[range(len(self))[index] * self.thin])
+        item = bisect_right(self.table.bounds, first) - 1
+        return item, slice(first, first + self.options.window)
 
     def read(self, indices: Sequence[int], draws: Sequence[int] | None = None) -> dict[str, Tensor]:
         return self.at([self.place(index) for index in indices])
@@ -92,6 +92,7 @@ class Windows(Source):
         arrays = (table.values, table.time, table.covariates, table.static)
         held = [part.contiguous().numpy().reshape(-1) for part in arrays]
         cut = (self.options.window, self.options.stride, self.spans, self.thin)
+        cut += ("whole",) if self.options.whole else ()
         return checksum(repr(cut), *table.channels, *table.features, *table.items, *held)
 
     def summary(self) -> str:
@@ -137,5 +138,30 @@ class Windows(Source):
         kept = Windows(self.table, self.options, past, self.thin)
         return kept, Windows(self.table, self.options, future, thin)
 
-    def _count(self, span: Span) -> int:
-        return max(0, (span[1] - span[0] - self.options.window) // self.options.stride + 1)
+    def _found(self) -> tuple[Int64[Tensor, " window"], int]:
+        """Where the windows start, and how many are left out for what they miss."""
+        length, stride = self.options.window, self.options.stride
+        starts = [
+            torch.arange(start, end - length + 1, stride)
+            for start, end in self.spans
+            if end - start >= length
+        ]
+        if not starts:
+            longest = max(end - start for start, end in self.spans)
+            raise UserError(
+                f"{self.name} has {longest:,} stamps in its longest series; expected at least one "
+                f"window of {length:,}: pass a smaller length."
+            )
+        firsts = torch.cat(starts)
+        if not self.options.whole:
+            return firsts, 0
+        missing = self.table.values.isnan().any(0).cumsum(0)
+        missing = torch.nn.functional.pad(missing, (1, 0))
+        whole = firsts[missing[firsts + length] == missing[firsts]]
+        if not len(whole):
+            raise UserError(
+                f"{self.name}: every window of {length:,} stamps holds something missing, and "
+                "whole ones are to be learnt; pass a smaller length, fewer values, or fill the "
+                "gaps first (hush impute)."
+            )
+        return whole, len(firsts) - len(whole)

@@ -26,14 +26,14 @@ def ddim(
     x_s = α_s x̂_0 + √(σ_s² - f) ε̂ + √f z, f = eta² times the variance of DDPM's own step.
 
     Args:
-        shape: of one event, (channel, height, width).
+        shape: of one event, (channel, height, width) of pictures, (channel, length) of series.
         classes: names of the classes, if the data have them.
         backbone: the network.
         chain: T, steps of the chain.
         beta_first: β_1 of a chain of 1000 steps (scaled by 1000/T for others).
         beta_last: β_T, likewise.
         eta: share of DDPM's fresh noise; 0 is deterministic.
-        clip: hold x̂_0 to the data's range while sampling.
+        clip: hold x̂_0 to the data's range while sampling, of pictures.
         recipe: how it is trained.
     """
     made = ddpm(shape, classes, backbone, chain, beta_first, beta_last, clip, recipe)

@@ -12,7 +12,7 @@ from hush.samplers import Ancestral
 from hush.samplers.grids import Chain
 from hush.schedules import Tabulated
 from hush.system import Recipe, System, cited
-from hush.tasks import Generate
+from hush.systems.plain import drawn
 
 
 @cited("Ho, Jain, Abbeel 2020, Denoising diffusion probabilistic models, arXiv:2006.11239")
@@ -31,24 +31,25 @@ def ddpm(
     L_simple = E ‖ε - ε_θ(√ᾱ_t x_0 + √(1-ᾱ_t) ε, t)‖², x_s drawn from q(x_s | x_t, x̂_0).
 
     Args:
-        shape: of one event, (channel, height, width).
+        shape: of one event, (channel, height, width) of pictures, (channel, length) of series.
         classes: names of the classes, if the data have them.
         backbone: the network.
         chain: T, steps of the chain.
         beta_first: β_1 of a chain of 1000 steps (scaled by 1000/T for others).
         beta_last: β_T, likewise.
-        clip: hold x̂_0 to the data's range while sampling.
+        clip: hold x̂_0 to the data's range while sampling, of pictures.
         recipe: how it is trained.
     """
     schedule = Tabulated.linear(chain, beta_first, beta_last)
     network = backbone.build(shape, len(classes))
+    codec, task = drawn(shape, classes, Range())
     return System(
-        codec=Range(),
+        codec=codec,
         denoiser=GaussianDenoiser(GaussianProcess(schedule), network, Noise()),
         objective=Denoising(Simple()),
         sampler=Ancestral(eta=1.0),
         grid=Chain(chain),
-        task=Generate(shape, classes),
+        task=task,
         recipe=recipe,
-        threshold=Clip() if clip else None,
+        threshold=Clip() if clip and codec.bounded else None,
     )

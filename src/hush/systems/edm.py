@@ -13,7 +13,7 @@ from hush.samplers.bases import Noise
 from hush.samplers.grids import Karras
 from hush.schedules import EDM as NoiseLevel
 from hush.system import Recipe, System, cited
-from hush.tasks import Generate
+from hush.systems.plain import drawn
 
 
 @cited(
@@ -37,7 +37,7 @@ def edm(
     D(x; σ) = c_skip x + c_out F(c_in x, ln(σ)/4), loss λ(σ) ‖D - x_0‖², ln σ ~ N(mean, deviation²).
 
     Args:
-        shape: of one event, (channel, height, width).
+        shape: of one event, (channel, height, width) of pictures, (channel, length) of series.
         classes: names of the classes, if the data have them.
         backbone: the network.
         sigma_data: standard deviation the data are scaled to.
@@ -47,15 +47,16 @@ def edm(
         recipe: how it is trained.
     """
     network = backbone.build(shape, len(classes))
+    codec, task = drawn(shape, classes, Standard(sigma_data), sigma_data)
     process = GaussianProcess(NoiseLevel(sigma_max))
     return System(
-        codec=Standard(sigma_data),
+        codec=codec,
         denoiser=GaussianDenoiser(process, network, Preconditioned(sigma_data)),
         objective=Denoising(
             Balanced(sigma_data), times=LogNormal(log_sigma_mean, log_sigma_deviation)
         ),
         sampler=Heun(Noise()),
         grid=Karras(18),
-        task=Generate(shape, classes),
+        task=task,
         recipe=recipe,
     )

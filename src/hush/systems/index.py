@@ -29,9 +29,11 @@ class Use(NamedTuple):
     paper: str
 
 
+BOTH = "pictures, series"
+
 TABLE = {
-    "ddpm": Row("pictures", "generate", "a chain of small noisings walked back", "Ho et al. 2020"),
-    "ddim": Row("pictures", "generate", "the same in few deterministic steps", "Song et al. 2021"),
+    "ddpm": Row(BOTH, "generate", "a chain of small noisings walked back", "Ho et al. 2020"),
+    "ddim": Row(BOTH, "generate", "the same in few deterministic steps", "Song et al. 2021"),
     "improved_ddpm": Row(
         "pictures", "generate", "the cosine chain, its variances learned", "Nichol, Dhariwal 2021"
     ),
@@ -44,9 +46,7 @@ TABLE = {
         "scores of ten noise levels, then Langevin",
         "Song, Ermon 2019",
     ),
-    "score_sde": Row(
-        "pictures", "generate", "the reverse SDE, corrected as it goes", "Song et al. 2021"
-    ),
+    "score_sde": Row(BOTH, "generate", "the reverse SDE, corrected as it goes", "Song et al. 2021"),
     "scoreflow": Row(
         "pictures", "generate", "a score trained on the likelihood's bound", "Song et al. 2021"
     ),
@@ -58,9 +58,9 @@ TABLE = {
         "pictures", "generate", "pixels shown in any order, few at a time", "Hoogeboom et al. 2022"
     ),
     "energy": Row("pictures", "generate", "a density whose gradient denoises", "Salimans, Ho 2021"),
-    "edm": Row("pictures", "generate", "preconditioned, Heun in 18 steps", "Karras et al. 2022"),
+    "edm": Row(BOTH, "generate", "preconditioned, Heun in 18 steps", "Karras et al. 2022"),
     "rectified_flow": Row(
-        "pictures", "generate", "a straight line from noise to data", "Liu et al. 2023"
+        BOTH, "generate", "a straight line from noise to data", "Liu et al. 2023"
     ),
     "sr3": Row("pictures", "upscale", "a larger picture, drawn", "Saharia et al. 2021"),
     "srdiff": Row("pictures", "upscale", "what a small picture does not show", "Li et al. 2022"),

@@ -11,7 +11,7 @@ from hush.samplers import Ancestral
 from hush.samplers.grids import Uniform
 from hush.schedules import Rectified
 from hush.system import Recipe, System, cited
-from hush.tasks import Generate
+from hush.systems.plain import drawn
 
 
 @cited(
@@ -30,18 +30,19 @@ def rectified_flow(
     not straightened again.
 
     Args:
-        shape: of one event, (channel, height, width).
+        shape: of one event, (channel, height, width) of pictures, (channel, length) of series.
         classes: names of the classes, if the data have them.
         backbone: the network.
         recipe: how it is trained.
     """
     network = backbone.build(shape, len(classes))
+    codec, task = drawn(shape, classes, Range())
     return System(
-        codec=Range(),
+        codec=codec,
         denoiser=GaussianDenoiser(GaussianProcess(Rectified()), network, Velocity()),
         objective=Denoising(Flow()),
         sampler=Ancestral(eta=0.0),  # on straight paths the same as Euler's method
         grid=Uniform(100),
-        task=Generate(shape, classes),
+        task=task,
         recipe=recipe,
     )

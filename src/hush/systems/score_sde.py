@@ -13,7 +13,7 @@ from hush.samplers import PredictorCorrector, ReverseDiffusion
 from hush.samplers.grids import Uniform
 from hush.schedules import SubVP, VarianceExploding, VariancePreserving
 from hush.system import Recipe, System, cited
-from hush.tasks import Generate
+from hush.systems.plain import drawn
 
 
 @cited(
@@ -38,7 +38,7 @@ def score_sde(
     E λ(t) ‖s_θ(x_t, t) - ∇ log q(x_t | x_0)‖² with λ = σ², or ½ g² for likelihood.
 
     Args:
-        shape: of one event, (channel, height, width).
+        shape: of one event, (channel, height, width) of pictures, (channel, length) of series.
         classes: names of the classes, if the data have them.
         backbone: the network.
         kind: the SDE: variance preserving (β from 0.1 to 20), exploding (σ from 0.01 to 50) or
@@ -51,13 +51,14 @@ def score_sde(
     schedules = {"vp": VariancePreserving(), "ve": VarianceExploding(), "subvp": SubVP()}
     says = EDM() if kind == "ve" else Noise()  # of loud noise a network is told the logarithm
     network = backbone.build(shape, len(classes))
+    codec, task = drawn(shape, classes, Range())
     process = GaussianProcess(schedules[kind])
     return System(
-        codec=Range(),
+        codec=codec,
         denoiser=GaussianDenoiser(process, network, says),
         objective=Denoising(VLB() if likelihood else Simple()),
         sampler=PredictorCorrector(ReverseDiffusion(), corrections, snr),
         grid=Uniform(1000),
-        task=Generate(shape, classes),
+        task=task,
         recipe=recipe,
     )

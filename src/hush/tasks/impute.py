@@ -173,6 +173,11 @@ def joined(
 
 def must_tell(system: System, name: Any) -> None:
     """Raise `UserError` unless the system is of series, as the data of that name are."""
+    if not isinstance(system.task, Impute) and len(system.task.shape) == 2:
+        raise UserError(
+            f"A model of {system.name} draws whole windows, and tells nothing about {name}: use "
+            "hush generate, or train csdi, sssd or timegrad on such a file."
+        )
     if not isinstance(system.task, Impute):
         raise UserError(
             f"A model of {system.name} is not of series, and tells nothing about {name}: train "

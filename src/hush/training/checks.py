@@ -1,6 +1,6 @@
 """Whether a system, its data and a recipe go together."""
 
-from hush.data import Source
+from hush.data import Source, Windows
 from hush.errors import UserError
 from hush.networks.energy import Gradient
 from hush.objectives.score_matching import Probed
@@ -14,6 +14,12 @@ def check(system: System, source: Source, recipe: Recipe, world: World) -> None:
         raise UserError(
             f"{source.name} has events of shape {tuple(source.shape)}, the model expects "
             f"{tuple(system.task.shape)}: make the system with shape={tuple(source.shape)}."
+        )
+    gaps = isinstance(source, Windows) and not source.options.whole and source.misses
+    if gaps and not system.task.asks:
+        raise UserError(
+            f"{source.name} has missing values, and {system.name} learns to draw whole windows: "
+            "read it with whole=True, or fill its gaps first (hush impute)."
         )
     if recipe.batch % (world.size * recipe.accumulate):
         raise UserError(
