@@ -46,11 +46,11 @@ SHOWN = 8
 
 def palette(*tasks: str, absolute: bool = False) -> Callable[[], System]:
     """The makers of Palette for these tasks."""
-    return lambda: hush.systems.palette(SHAPE, tasks, BACKBONE, predict="v", absolute=absolute)
+    return lambda: hush.systems.palette(SHAPE, tasks, BACKBONE, absolute=absolute)
 
 
 SYSTEMS: dict[str, Callable[[], System]] = {
-    "sr3": lambda: hush.systems.sr3(SHAPE, 4, BACKBONE, predict="v"),
+    "sr3": lambda: hush.systems.sr3(SHAPE, 4, BACKBONE),
     "srdiff, x2": lambda: hush.systems.srdiff(SHAPE, 2, BACKBONE, features=16, groups=2),
     "palette, colourise": palette("colourise"),
     "palette, inpaint": palette("inpaint"),
