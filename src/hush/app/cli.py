@@ -31,7 +31,9 @@ COMMANDS = {
     "denoise": Command("restoring", "RUN INPUT --out FOLDER", "pictures without their noise"),
     "impute": Command("telling", "RUN FILE --out FILE", "what is missing from series"),
     "forecast": Command("telling", "RUN FILE --horizon N --out FILE", "what comes after series"),
-    "detect": Command("detecting", "RUN INPUT --out FOLDER", "what does not belong in pictures"),
+    "detect": Command(
+        "detecting", "RUN INPUT --out OUTPUT", "what does not belong in pictures, or in series"
+    ),
     "segment": Command("segmenting", "RUN INPUT --out FOLDER", "what every pixel shows"),
     "compare": Command("segmenting", "RUN BEFORE AFTER --out FOLDER", "what has changed"),
     "purify": Command("purifying", "RUN INPUT --out FOLDER", "an attack washed out"),

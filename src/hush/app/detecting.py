@@ -1,4 +1,5 @@
-"""`hush detect`: what of pictures a model of sound ones would have made otherwise."""
+"""`hush detect`: what of pictures a model of sound ones would have made otherwise; of series see
+`stretches`."""
 
 import csv
 import random
@@ -13,8 +14,10 @@ Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 
 @dataclass(frozen=True)
 class Options:
-    """Of every picture NAME-map.png, white where the model would have made something else most;
-    NAME-beside.png, the picture, what it would have made and the map; and scores.csv."""
+    """What does not belong in pictures or, of a run of series, in a file of them (`hush detect RUN
+    --help` says how). Of every picture NAME-map.png, white where the model would have made
+    something else most; NAME-beside.png, the picture, what it would have made and the map; and
+    scores.csv."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A folder written by `hush train`, of sound pictures."""
@@ -39,7 +42,12 @@ def detect(arguments: list[str]) -> None:
     """Find what does not belong."""
     import torch
 
-    from hush.app.inputs import begun, opened
+    from hush.app.inputs import begun, of_series, opened
+
+    if of_series(arguments):
+        from hush.app.stretches import detect as stretches
+
+        return stretches(arguments)
     from hush.data import save, strip
     from hush.tasks.detect import Detect
 

@@ -52,9 +52,12 @@ class Options:
 
 def generate(arguments: list[str]) -> None:
     """Draw windows from a run of series."""
+    import torch
+
     from hush.app.inputs import begun, learnt
     from hush.app.sampling import settled
-    from hush.data import save
+    from hush.app.telling import drawn_beside
+    from hush.data.bands import bands
     from hush.tasks.windows import generate as written
     from hush.tasks.windows import must_draw
 
@@ -72,6 +75,7 @@ def generate(arguments: list[str]) -> None:
     asked = {"cond": options.classes.split(",") if options.classes else None, "seed": seed}
     asked["guidance"] = options.guidance
     written(system, options.count, options.out, channels, batch=options.batch, **asked)
-    shown = system.sample(min(options.count, system.task.shows), **asked).cpu()
-    save(system.task.picture(shown), options.out.with_suffix(".png"), overwrite=True)
+    shown = system.sample(min(options.count, system.task.shows), **asked).cpu().unsqueeze(1)
+    picture = bands(torch.full_like(shown[:, 0], torch.nan), shown, names=channels)
+    drawn_beside(options.out, picture)
     print(f"{options.count:,} windows drawn with seed {seed} in {options.out}")

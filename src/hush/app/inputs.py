@@ -37,6 +37,17 @@ def learnt(run: Path) -> tuple[str, ...]:
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
+def of_series(arguments: Sequence[str]) -> bool:
+    """Whether the first run that a command line names is one of series."""
+    from hush.training.run import Run
+
+    for word in arguments:
+        if (Path(word) / "system.json").is_file():
+            shape = Run(word).record["arguments"].get("shape")
+            return isinstance(shape, list) and len(shape) == 2
+    return False
+
+
 def opened(
     inputs: Sequence[Path], channels: int | None, size: tuple[int, int] | None = None
 ) -> list[tuple[str, "Tensor"]]:

@@ -2,8 +2,9 @@
 after it, with a picture of both."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,14 +13,19 @@ import tyro
 from hush.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from hush.data import Windows
     from hush.system import System
-    from hush.tasks.impute import Told
+    from hush.tasks.forecast import Forecast as Found
 
 Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 Word = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 Names = Annotated[Sequence[str], tyro.conf.arg(metavar="NAME …")]
 Shares = Annotated[tuple[float, ...], tyro.conf.arg(metavar="SHARE …")]
+
+BEFORE = 20  # stamps that a picture shows before the first gap
+HISTORY, LEAST = 6, 80  # horizons that it shows of a history and its future, and stamps
 
 READING = (
     *("time", "item", "values", "covariates", "static", "calendar", "missing"),
@@ -69,8 +75,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Impute(Options):
-    """The file with its missing cells filled, what is known untouched; NAME.png shows the first
-    windows with gaps, and bands of the answers."""
+    """The file with its missing cells filled, what is known untouched; NAME.png shows each
+    channel from its first gap on, and bands of the answers."""
 
     quantiles: Shares = ()
     """Shares, such as .05 .5 .95: for each a column "NAME 0.05" beside those of the file."""
@@ -79,7 +85,7 @@ class Impute(Options):
 @dataclass(frozen=True)
 class Forecast(Options):
     """A file of the stamps to come, each series going on by its own step; NAME.png shows the
-    history and bands of the answers."""
+    end of the history and bands of the answers."""
 
     horizon: int = 1
     """How many stamps ahead."""
@@ -89,35 +95,45 @@ class Forecast(Options):
 
 def impute(arguments: list[str]) -> None:
     """Fill what is missing from a file of series."""
+    import torch
+
     from hush.data import filled
+    from hush.data.bands import SHARES
+    from hush.data.history import STAMPS, Panel, history
     from hush.tasks.impute import joined, must_fill, spans, told
 
-    system, source, options, how = _asked(Impute, "impute", arguments)
+    system, source, options, how = asked(Impute, "impute", arguments)
     must_fill(system, source)
     answers = told(system, source, spans(source, system.task.shape[1]), **how)
-    shown: list[Told] = []
-    mean, shares = joined(source, _kept(answers, shown, system.task.shows), options.quantiles)
-    filled(source, mean, options.out, shares)
-    _draw(shown, options.out)
-    count = int(source.table.values.isnan().sum())
-    print(f"{count:,} values filled with seed {how['seed']} in {options.out}")
+    mean, shares = joined(source, answers, (*SHARES, *options.quantiles))
+    filled(source, mean, options.out, {level: shares[level] for level in options.quantiles})
+    gaps = source.table.values.isnan()
+    bands = torch.stack([shares[level] for level in SHARES]).where(gaps, torch.nan)
+    panels = [
+        Panel(item, channel, start + int(gap[0]) + STAMPS // 2 - BEFORE)
+        for item, (start, end) in enumerate(pairwise(source.table.bounds))
+        for channel, row in enumerate(gaps[:, start:end])
+        if len(gap := row.nonzero())
+    ]
+    drawn_beside(options.out, history(source, bands, panels))
+    print(f"{int(gaps.sum()):,} values filled with seed {how['seed']} in {options.out}")
 
 
 def forecast(arguments: list[str]) -> None:
     """Tell what comes after a file of series."""
     from hush.tasks.forecast import forecast as told
 
-    system, source, options, how = _asked(Forecast, "forecast", arguments)
+    system, source, options, how = asked(Forecast, "forecast", arguments)
     found = told(system, source, options.horizon, **how)
     found.write(options.out, options.quantiles)
-    _draw(found.answers[: system.task.shows], options.out)
+    drawn_beside(options.out, _ahead(found, options.horizon))
     print(
         f"{options.horizon:,} stamps ahead of {len(source.items):,} series told with seed "
         f"{how['seed']} in {options.out}"
     )
 
 
-def _asked(
+def asked(
     kind: type[Options], verb: str, arguments: list[str]
 ) -> tuple["System", "Windows", Any, dict[str, Any]]:
     """The run, the file, the options, and how answers are drawn."""
@@ -142,24 +158,29 @@ def _asked(
     return system, series(options.file, length=1, **reading), options, how
 
 
-def _kept(answers: Iterator["Told"], kept: "list[Told]", most: int) -> Iterator["Told"]:
-    """The answers, the first of them kept as they go by."""
-    for answer in answers:
-        if len(kept) < most:
-            kept.append(answer)
-        yield answer
-
-
-def _draw(answers: "Sequence[Told]", out: Path) -> None:
-    """Windows of one length, one below the other, beside the file."""
+def _ahead(found: "Found", horizon: int) -> "Tensor":
+    """The end of each series, and what it is told to become."""
     import torch
 
-    from hush.data import save
-    from hush.data.bands import bands
+    from hush.data.bands import SHARES
+    from hush.data.history import Panel, history
+    from hush.evaluation.quantiles import quantiles
 
-    alike = [answer for answer in answers if answer.known.shape == answers[0].known.shape]
-    parts = ("known", "samples", "time")
-    known, samples, time = (
-        torch.stack([getattr(answer, part).cpu() for answer in alike]) for part in parts
-    )
-    save(bands(known, samples, time=time), out.with_suffix(".png"), overwrite=True)
+    source = found.source
+    bands = torch.full((len(SHARES), *source.table.values.shape), torch.nan)
+    for answer in found.answers:
+        drawn = answer.asked.cpu().unsqueeze(0)
+        bands[..., answer.span.asked] = quantiles(drawn, SHARES)[:, 0]
+    panels = [
+        Panel(item, channel, answer.span.asked.stop)
+        for item, answer in enumerate(found.answers)
+        for channel in range(len(source.channels))
+    ]
+    return history(source, bands, panels, stamps=max(LEAST, HISTORY * horizon))
+
+
+def drawn_beside(out: Path, picture: "Tensor") -> None:
+    """Save a picture of what is in the file `out` beside it."""
+    from hush.data import save
+
+    save(picture, out.with_suffix(".png"), overwrite=True)

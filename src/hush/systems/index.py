@@ -95,6 +95,11 @@ USES = {
         "hush segment", "pixels told apart by the network's features", "Baranchuk et al. 2022"
     ),
     "ddpm_cd": Use("hush compare", "change, by the features of both dates", "Bandara et al. 2022"),
+    "stretches": Use(
+        "hush detect",
+        "series told block by block, otherwise than they are",
+        "after Chen et al. 2023",
+    ),
     "diffpure": Use("hush purify", "an attack drowned in noise", "Nie et al. 2022"),
     "threat_agnostic": Use(
         "hush purify --by deterministic", "the same, walked back without noise", "Blau et al. 2022"

@@ -40,6 +40,11 @@ class Span(NamedTuple):
     window: slice
     asked: slice
 
+    @property
+    def within(self) -> slice:
+        """What it is asked about, counted from the window's first stamp."""
+        return slice(self.asked.start - self.window.start, self.asked.stop - self.window.start)
+
 
 class Told(NamedTuple):
     """What a span is told to be: samples of its whole window, what is known of it as it was."""
@@ -52,8 +57,7 @@ class Told(NamedTuple):
     @property
     def asked(self) -> Float[Tensor, "sample channel stamp"]:
         """The samples of what it is asked about."""
-        first = self.span.window.start
-        return self.samples[..., self.span.asked.start - first : self.span.asked.stop - first]
+        return self.samples[..., self.span.within]
 
 
 def spans(source: Windows, length: int) -> Iterator[Span]:
@@ -80,8 +84,10 @@ def told(
     sampler: Sampler | None = None,
     grid: Grid | int | None = None,
     batch: int = ROWS,
+    hide: bool = False,
 ) -> Iterator[Told]:
-    """`samples` answers to each span, some `batch` rows walked at once and none kept.
+    """`samples` answers to each span, some `batch` rows walked at once and none kept. With `hide`
+    all of what it is asked about is told, whether it is known or not.
 
     Sample k of a window is drawn from a stream of its own, named by the window's first stamp: it is
     the same in whatever batch, and whatever else is missing elsewhere.
@@ -91,6 +97,9 @@ def told(
         for part in _parts(alike, together):
             record = source.at([(span.item, span.window) for span in part])
             firsts = torch.tensor([span.window.start for span in part])
+            if hide:
+                for row, span in zip(record[SERIES], part, strict=True):
+                    row[:, span.within] = torch.nan
             answers = drawn(system, record, firsts, samples, seed, sampler, grid, batch)
             rows = zip(part, record[SERIES], record[TIME], answers, strict=True)
             yield from (Told(*row) for row in rows)
