@@ -1,6 +1,7 @@
 """A controlled stochastic differential equation as a belief: the path that its noise drives."""
 
 import math
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -8,18 +9,22 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hush.denoisers.base import Denoiser
+from hush.denoisers.links import Link, Links
 from hush.distributions import Gaussian
 from hush.networks.controls import Steered
 from hush.networks.series import Known, Series, known
-from hush.networks.sides import steps
+from hush.networks.sides import Steps, steps
 from hush.processes import Driven, Moment
 from hush.tensors import Condition
 
 Cost = Float[Tensor, " batch"]
 Noise = Float[Tensor, "batch channel step"]
 Value = Float[Tensor, "batch channel"]
+Met = Bool[Tensor, "batch channel"]
+Law = Callable[[Value], Steered]
 
 SHORTEST = 1e-6  # sampling steps
+FASTEST = 2.0  # the z of a step: beyond it a drift that pushes away is held to grow no faster
 
 
 class Path(NamedTuple):
@@ -39,12 +44,19 @@ class Path(NamedTuple):
 
 class Controlled(Denoiser):
     """p(x_0 | W): the path of dX = b(t, X) dt + σ(t, X) dW from x's first stamp to its last that
-    passes through what is known, in Euler–Maruyama steps.
+    passes through what is known, in steps that are Euler-Maruyama's where a rate is 0, z = Δ rate:
 
-    A step has the law q(x' | x) ∝ N(x'; x + b Δ, σ² Δ) h(x'), h the network's guess of how likely
+        p(x' | x) = N(x + b Δ (e^z - 1)/z, σ² Δ (e^{2z} - 1)/(2z)),
+
+    the law of a drift that is linear around x, exact of every Ornstein-Uhlenbeck process of its
+    rate. The network's rate is as free as b and σ: whatever it is, for Δ → 0 that is the equation.
+    Ozaki 1992, "A bridge between nonlinear time series models and nonlinear stochastic dynamical
+    systems: a local linearization approach".
+
+    A path's steps have the law q(x' | x) ∝ p(x' | x) h(x'), h the network's guess of how likely
     what is known later is from x' (Doob's transform). For Δ → 0 that adds σ u to the drift with the
     control u = σ ∇log h. A channel that is known where a step arrives goes there, and costs
-    -log N of that instead. No channel shares another's noise.
+    -log p of that instead. Channels share noise (`Links`).
 
     Over all steps E[cost] = KL(q ‖ p) - E log p(known | path) ≥ -log p(known) for the chain of
     these steps, whatever h is. So the least that a control costs is the optimal one's, which is
@@ -64,6 +76,7 @@ class Controlled(Denoiser):
         self.network = network
         self.first = nn.Parameter(torch.zeros(channels))
         self.log_variance = nn.Parameter(torch.zeros(channels))
+        self.links = Links(channels)
 
     def forward(self, x_t: Noise, t: Moment = 1.0, cond: Condition | None = None) -> Gaussian:
         told = self.told(cond, x_t)
@@ -80,12 +93,12 @@ class Controlled(Denoiser):
         what is `told`, of each moment's past."""
         along = steps(told, passed, self.process.substeps, *self._sides)
         x, moves, visited = self.first.expand(len(noise), -1), [], []
-        rows = zip(self.network(along), along.length, along.met, along.goal, strict=True)
-        for number, (law, length, met, goal) in enumerate(rows):
-            move = self._moved(law(x), length.clamp(min=SHORTEST), number == 0)
-            drawn = x + move.drift + move.pull + move.deviation * noise[:, :, number]
-            moves.append(move._replace(miss=goal - x - move.drift))
-            x = torch.where(met, goal, drawn)
+        laws = zip(self.network(along), self.links(along), along.length, strict=True)
+        for law, step, draw in zip(laws, _nearest(along), noise.unbind(2), strict=True):
+            model = self._model(law, x, not moves)
+            move = _moved(model, x, step, draw)
+            moves.append(move)
+            x = torch.where(step.met, step.goal, x + model.drift + model.deviation * move.drawn)
             visited.append(x)
         values = torch.stack(visited[:: self.process.substeps], 2)
         return Path(values, *_costs(moves, along.met))
@@ -94,35 +107,86 @@ class Controlled(Denoiser):
     def _sides(self) -> tuple[int, int]:
         return self.network.earlier, self.network.later
 
-    def _moved(self, law: Steered, length: Tensor, first: bool) -> "Move":
-        """A step from x: N(x + drift, variance) times h is a Gaussian again."""
-        squared = law.diffusion.square()
-        variance, drift = squared * length, law.drift * length
+    def _model(self, step: tuple[Law, Link | None, Tensor], x: Value, first: bool) -> "Model":
+        """What the model does in a step from x, and what h would have of it."""
+        at, link, length = step
+        law, length = at(x), length.clamp(min=SHORTEST)
+        way, length = _slowed(law.rate, length)
+        drift, deviation = law.drift * way, law.diffusion * length.sqrt()
         if first:  # as far as a Brownian motion takes to spread so
-            variance = self.log_variance.exp().expand_as(squared)
-            length, drift = variance / squared, torch.zeros_like(drift)
+            spread = (0.5 * self.log_variance).exp()
+            drift, deviation = torch.zeros_like(drift), spread.expand_as(drift)
+            length = (spread / law.diffusion).square()
+        if link:
+            deviation = deviation * link.scale
         kept = 1.0 / (1.0 + law.stiffness * length)
-        pull = kept * length * (law.pull - law.stiffness * drift)
-        return Move(drift, pull, variance, kept, (kept * variance).sqrt(), drift)
+        aim = kept * length * (law.pull - law.stiffness * drift) / deviation
+        return Model(drift, deviation, kept, aim, link)
+
+
+def _slowed(rate: Value, length: Tensor) -> tuple[Value, Value]:
+    """(Δ (e^z - 1)/z, Δ (e^{2z} - 1)/(2z)) with z = Δ rate, held to what is finite."""
+    z = (rate * length).clamp(max=FASTEST)
+    near = z.abs() < 0.01
+    grown = torch.expm1(torch.where(near, 0.01, z)) / torch.where(near, 0.01, z)
+    way = length * torch.where(near, 1.0 + z / 2.0 + z.square() / 6.0, grown)
+    return way, way * (1.0 + 0.5 * z * way / length)
+
+
+class Nearest(NamedTuple):
+    """What is known of each channel next, and whether that is where the step arrives."""
+
+    goal: Value
+    there: Met
+    met: Met
+
+
+class Model(NamedTuple):
+    """A step: x + drift + deviation·ε, where h makes N(aim, kept) of ε ~ N(0, 1)."""
+
+    drift: Value
+    deviation: Value
+    kept: Value
+    aim: Value
+    link: Link | None
 
 
 class Move(NamedTuple):
-    """What one step adds to x, and by how much it misses what is known; `kept` is the share of the
-    model's variance that h leaves."""
+    """What is drawn in units of the model's deviation, and what is paid for: by how much ε is bent
+    or, where the step arrives at what is known, what ε that takes."""
 
-    drift: Value
-    pull: Value
-    variance: Value
+    drawn: Value
+    off: Value
     kept: Value
     deviation: Value
-    miss: Value
+
+
+def _nearest(along: Steps) -> Iterator[Nearest]:
+    goal, there = along.goal, along.met
+    if along.later.value.shape[1]:
+        goal, there = along.later.value[:, 0], along.later.there[:, 0]
+    return map(Nearest, goal, there, along.met)
+
+
+def _moved(model: Model, x: Value, step: Nearest, draw: Value) -> Move:
+    """A step that arrives at the goal where that is met. Where channels share noise, what those
+    before a channel move it by is no part of ε; nor is what they will until it meets its goal."""
+    goal, aim, offset = (step.goal - x - model.drift) / model.deviation, model.aim, 0.0
+    link, there, met = model.link, step.there, step.met
+    if link:
+        will = link.offset(torch.where(there, goal, 0.0), there.to(goal))
+        aim = aim - torch.where(there, (1.0 - model.kept) * will, 0.0)
+    own = aim + model.kept.sqrt() * draw
+    if link:
+        offset = link.offset(torch.where(met, goal, own), met.to(goal))
+    return Move(own + offset, torch.where(met, goal - offset, aim), model.kept, model.deviation)
 
 
 def _costs(moves: list[Move], met: Bool[Tensor, "step batch channel"]) -> tuple[Cost, Cost]:
-    """(running, terminal): KL(N(pull, kept·variance) ‖ N(0, variance)), or -log N(miss; 0,
-    variance) where a step arrives at what is known."""
-    _, pull, variance, kept, _, miss = (torch.stack(part) for part in zip(*moves, strict=True))
-    bent = 0.5 * (kept - 1.0 - kept.log() + pull.square() / variance)
-    surprise = 0.5 * (miss.square() / variance + variance.log() + math.log(math.tau))
+    """(running, terminal): KL(N(off, kept) ‖ N(0, 1)), or -log N(off; 0, 1)/deviation where a step
+    arrives at what is known."""
+    _, off, kept, deviation = (torch.stack(part) for part in zip(*moves, strict=True))
+    bent = 0.5 * (kept - 1.0 - kept.log() + off.square())
+    surprise = 0.5 * (off.square() + math.log(math.tau)) + deviation.log()
     running, terminal = torch.where(met, 0.0, bent), torch.where(met, surprise, 0.0)
     return running.sum((0, 2)), terminal.sum((0, 2))

@@ -24,12 +24,14 @@ QUIET = 4.0  # what is taken off the log of what stiffens beside a bridge, so th
 class Steered(NamedTuple):
     """What moves a path from x.
 
-    The model is dX = drift dt + diffusion dW. What is known later bends it by a function h, with
+    The model is dX = drift dt + diffusion dW at x, its drift changing by `rate` per unit of the way
+    from there. What is known later bends it by a function h, with
     diffusion² log h(x') = pull·(x' - x) - ½ stiffness·(x' - x)² near x, up to a constant.
     """
 
     drift: Value
     diffusion: Value
+    rate: Value
     pull: Value
     stiffness: Value
 
@@ -68,9 +70,9 @@ class Controls(nn.Module):
     """What moves a path, told by 1 + `earlier` + `later` agents that see x, the covariates, and of
     the conditions around a step (`Steps`) one each:
 
-        b, σ      by the first, which sees none of them
-        u_i       by agent i of the earlier ones: the drift is b + σ Σ_i w_i u_i
-        log h_j   by agent j of the later ones: log h = Σ_j w_j log h_j
+        b, σ, rate    by the first, which sees none of them
+        u_i           by agent i of the earlier ones: the drift is b + σ Σ_i w_i u_i
+        log h_j       by agent j of the later ones: log h = Σ_j w_j log h_j
 
     with weights w that are learnt too, and add up to 1. So the model, b + σ Σ_i w_i u_i and σ, is
     told of what was, and only h of what will be. Its control is σ ∇log h, again a sum of controls.
@@ -113,12 +115,13 @@ class Controls(nn.Module):
     def _steered(self, told: Tensor, behind: Tensor, ahead: "Ahead", x: Value) -> Steered:
         answers = self.agents(x, told).unflatten(-1, (KINDS, x.shape[-1]))
         base, past, future = answers.split((1, self.earlier, self.later))
-        drift, diffusion = base[0, :, 0], (base[0, :, 1] - 1.0).exp()
+        drift, spread, rate, *_ = base[0].unbind(1)
+        diffusion = (spread - 1.0).exp()
         if self.earlier:
             drift = drift + diffusion * (_weights(past[:, :, 5], behind) * past[:, :, 0]).sum(0)
         if not self.later:
-            return Steered(drift, diffusion, torch.zeros_like(x), torch.zeros_like(x))
-        return Steered(drift, diffusion, *_bent(x, future, ahead))
+            return Steered(drift, diffusion, rate, torch.zeros_like(x), torch.zeros_like(x))
+        return Steered(drift, diffusion, rate, *_bent(x, future, ahead))
 
 
 class Ahead(NamedTuple):

@@ -32,9 +32,9 @@ def csde(
     later pay ½ ∫ ‖u‖² dt, and every known value -log p, given the path to it.
 
     It is no denoiser: its noise is that of the series themselves, and a path is drawn in as many
-    steps as it has, whatever a walk is asked for. The channels' noises are independent. The cost
-    here is a bound on -log p of what is known, for steps of the equation; the paper's own losses
-    are not this one.
+    steps as it has, whatever a walk is asked for. The correlations of the channels' noise are
+    learnt, and always the same. The cost here is a bound on -log p of what is known, for the steps
+    of the equation; the paper's own losses were not at hand.
 
     Args:
         shape: of one window, (channel, length).
