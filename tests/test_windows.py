@@ -182,6 +182,11 @@ def test_what_is_asked_of_the_wrong_run_names_the_verb_that_is_meant(run, tmp_pa
         hush("sample", run)
     with pytest.raises(UserError, match="draws whole windows, and tells nothing"):
         hush("impute", run, run.parent / "series.csv", "--out", tmp_path / "x.csv")
+    for verb in ("retell", "purify", "inpaint"):
+        more = ["--data", run.parent / "series.csv"] if verb == "retell" else ["x.png"]
+        more += ["--mask", "y.png"] if verb == "inpaint" else []
+        with pytest.raises(UserError, match="has learnt series, and this is done with pictures"):
+            hush(verb, run, *more, "--out", tmp_path / "x")
     flags = ["--out", tmp_path / "x", "--data", run.parent / "series.csv", "--length", 6]
     with pytest.raises(UserError, match="--calendar: ddpm draws windows from nothing"):
         hush("train", "ddpm", *flags, "--calendar", "position", *FLAGS.split())

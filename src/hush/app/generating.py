@@ -68,7 +68,8 @@ def generate(arguments: list[str]) -> None:
         if (number := getattr(options, name)) < 1:
             raise UserError(f"--{name} must be 1 or more, got {number}.")
     how = (options.evaluations, options.sampler, options.grid, options.steps)
-    system = settled(begun(options.run, options.threads, not options.last), *how)
+    system = begun(options.run, options.threads, not options.last, series=True)
+    system = settled(system, *how)
     must_draw(system)
     channels, seed = learnt(options.run), options.seed
     seed = random.getrandbits(31) if seed is None else seed

@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from hush.system import System
 
 
-def begun(run: Path, threads: int | None, average: bool = True) -> "System":
+def begun(run: Path, threads: int | None, average: bool = True, series: bool = False) -> "System":
     """The system of a run with its averaged or its last weights, where it computes fastest here, on
-    so many processor threads."""
+    so many processor threads. Raises `UserError` for one of series, unless `series` are meant."""
     import torch
 
     from hush.systems.index import load
     from hush.world import World
 
+    if not series:
+        must_be_of_pictures(run)
     if threads:
         torch.set_num_threads(threads)
     system, device = load(run, average), World().device
@@ -46,6 +48,15 @@ def of_series(arguments: Sequence[str]) -> bool:
             shape = Run(word).record["arguments"].get("shape")
             return isinstance(shape, list) and len(shape) == 2
     return False
+
+
+def must_be_of_pictures(run: Path) -> None:
+    """Raise `UserError` for a run of series."""
+    if of_series([str(run)]):
+        raise UserError(
+            f"{run} has learnt series, and this is done with pictures: with series there are hush "
+            "impute, forecast, detect and generate."
+        )
 
 
 def opened(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from hush.app.inputs import must_be_of_pictures
 from hush.app.kinds import given
 from hush.data import PictureOptions
 from hush.errors import UserError
@@ -56,6 +57,7 @@ def retell(arguments: list[str]) -> None:
     options = tyro.cli(Options, args=arguments, prog="hush retell", config=CONFIG)
     if options.threads:
         torch.set_num_threads(options.threads)
+    must_be_of_pictures(options.run)
     record = Run(options.run).record
     recipe = record.get("recipe", {})
     source = open_source(options.data, **given(options.pictures))

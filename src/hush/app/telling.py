@@ -145,7 +145,7 @@ def asked(
     options = tyro.cli(kind, args=arguments, prog=f"hush {verb}", description=kind.__doc__)
     if options.samples < 1:
         raise UserError(f"--samples must be 1 or more, got {options.samples}.")
-    system = begun(options.run, options.threads)
+    system = begun(options.run, options.threads, series=True)
     must_tell(system, options.file)
     reading = {name: getattr(options, name) for name in READING}
     reading["values"] = options.values or learnt(options.run)
