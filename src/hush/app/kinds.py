@@ -116,7 +116,7 @@ class Series(Kind):
         if told := [key for key in ("covariates", "static", "calendar") if key in said]:
             raise UserError(
                 f"--{told[0]}: {name} draws windows from nothing and is told nothing beside them; "
-                "leave that out, or train csdi, sssd or timegrad."
+                "leave that out, or train csdi, sssd, csde or timegrad."
             )
         return series(options.data, **{**said, "whole": True})
 

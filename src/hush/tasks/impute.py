@@ -185,12 +185,12 @@ def must_tell(system: System, name: Any) -> None:
     if not isinstance(system.task, Impute) and len(system.task.shape) == 2:
         raise UserError(
             f"A model of {system.name} draws whole windows, and tells nothing about {name}: use "
-            "hush generate, or train csdi, sssd or timegrad on such a file."
+            "hush generate, or train csdi, sssd, csde or timegrad on such a file."
         )
     if not isinstance(system.task, Impute):
         raise UserError(
             f"A model of {system.name} is not of series, and tells nothing about {name}: train "
-            "csdi, sssd or timegrad on such a file."
+            "csdi, sssd, csde or timegrad on such a file."
         )
 
 
