@@ -27,7 +27,8 @@ class Options:
     bound; under torchrun every process measures a share. Of a run that makes pictures from others:
     its answers to whole pictures that it spoils itself, beside a classical method's and those of a
     regression network. With --anomalous and --masks: how well its `hush detect` finds what does
-    not belong, beside an autoencoder and a blur."""
+    not belong, beside an autoencoder and a blur. Of a run of series: `hush evaluate RUN --help`
+    lists what may be asked."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A folder written by `hush train`."""
@@ -73,6 +74,11 @@ class Options:
 
 def evaluate(arguments: list[str]) -> None:
     """Measure how good a run is and print it as a table."""
+    if _of_series(arguments):
+        from hush.app.series import evaluate as judged
+
+        judged(arguments)
+        return
     import torch
 
     from hush.world import joined
@@ -82,6 +88,17 @@ def evaluate(arguments: list[str]) -> None:
         torch.set_num_threads(options.threads)
     with joined() as world:
         _evaluate(options, world)
+
+
+def _of_series(arguments: list[str]) -> bool:
+    """Whether the run that is named is of series, which have options of their own."""
+    from hush.training.run import Run
+
+    for word in arguments:
+        if (Path(word) / "system.json").is_file():
+            shape = Run(word).record["arguments"].get("shape")
+            return isinstance(shape, list) and len(shape) == 2
+    return False
 
 
 def _evaluate(options: Options, world: "World") -> None:

@@ -35,7 +35,7 @@ def answers(
     yard, how = Yard.of(train, test, options.seed), _motion(options, system)
     for task in tasks:
         told = answered(system, task, train, test, options.regression, options.seed, **how)
-        _table(told.name, COLUMNS[1:], [row.cells()[1:] for row in yard.rows(told)])
+        printed(told.name, COLUMNS[1:], [row.cells()[1:] for row in yard.rows(told)])
     print(
         f"{len(test):,} pictures that the run {'has not' if seen else 'may have'} learnt from; "
         f"the regression learns {options.regression:,} steps of {len(train):,} that "
@@ -75,7 +75,7 @@ def anomalies(
     detect = Detect(options.depth, options.steps or 50, options.repeats)
     maps = anomaly_maps(system, sound, torch.cat(list(odd.values())), detect, options.seed)
     columns = ("who", "AUROC of pixels (95 %)", "Dice (95 %)")
-    _table("anomalies", columns, [row.cells() for row in found(maps, truth)])
+    printed("anomalies", columns, [row.cells() for row in found(maps, truth)])
     print(
         f"{len(truth):,} pictures with their masks; the autoencoder learnt {len(sound):,} sound "
         "ones. Dice is at the threshold that is best for the other half of the pictures."
@@ -106,7 +106,7 @@ def _motion(options: "Options", system: "System") -> dict[str, Any]:
     return {"sampler": sampler, "grid": grid}
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def printed(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Printed without the columns in which nothing stands."""
     from rich.console import Console
     from rich.table import Table

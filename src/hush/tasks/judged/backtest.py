@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -180,9 +181,10 @@ def _told(
 ) -> Samples:
     """A method's answers at every origin, each fitted for itself, laid into the windows."""
     told = []
-    for values, origin in zip(pasts, found, strict=True):
-        open_end = pad(values, (0, horizon), value=torch.nan)
-        told.append(method(open_end, derive(seed, f"origin {origin.stamp}"))[..., -horizon:])
+    with threadpool_limits(1):  # of matrices so small more threads are slower, many times
+        for values, origin in zip(pasts, found, strict=True):
+            open_end = pad(values, (0, horizon), value=torch.nan)
+            told.append(method(open_end, derive(seed, f"origin {origin.stamp}"))[..., -horizon:])
     context = found[0].stamp - int(hidden.firsts[0])
     rest = hidden.truth.shape[2] - context - horizon
     return pad(torch.cat(told), (context, rest), value=torch.nan)

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from hush.data import Windows
@@ -117,12 +118,12 @@ def _each(hidden: Hidden, method: Method, seed: int) -> Samples:
     """Window by window: none is told anything of another, and where it knows nothing of a channel
     that is told to be 0, its mean in what was learnt."""
     windows = zip(hidden.seen, hidden.record[TIME], hidden.firsts.tolist(), strict=True)
-    return torch.cat(
-        [
+    with threadpool_limits(1):  # of matrices so small more threads are slower, many times
+        told = [
             method(values.unsqueeze(0), time.unsqueeze(0), derive(seed, f"window {first}"))
             for values, time, first in windows
         ]
-    )
+    return torch.cat(told)
 
 
 def _process(samples: int, values: Tensor, time: Tensor, seed: int) -> Samples:

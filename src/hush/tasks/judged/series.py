@@ -21,10 +21,7 @@ from hush.networks.series import SERIES
 from hush.system import System
 from hush.tasks.impute import Samples, drawn
 
-COLUMNS = (
-    *("hidden", "who", "CRPS (95 %)", "CRPS-sum (95 %)", "19 quantiles", "MAE"),
-    *("in 90 %", "width"),
-)
+COLUMNS = ("hidden", "who", "CRPS (95 %)", "CRPS-sum (95 %)", "CSDI's", "MAE", "90 %", "width")
 LEVEL = 0.9  # of the interval whose coverage is told
 ENOUGH = 19  # samples that tell it
 
@@ -140,4 +137,4 @@ def _with_interval(score: Score) -> str:
     if len(score.total) < 2:
         return f"{score.value:.3f}"
     low, high = score.interval()
-    return f"{score.value:.3f} ({low:.3f}-{high:.3f})"
+    return f"{score.value:.3f} ({low:.2f}-{high:.2f})"
