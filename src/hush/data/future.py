@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from hush.data.clock import stamps_of
+from hush.data.clock import frequency, stamps_of
 from hush.data.roles import roles
 from hush.data.series import series
 from hush.data.windows import Windows
@@ -14,10 +14,10 @@ from hush.errors import UserError
 def extended(source: Windows, horizon: int) -> Windows:
     """The table of `source`, from pandas, with `horizon` more rows after each series.
 
-    Their stamps go on by the median distance of the series' own, or by months where all are of one
-    day of their month; their values are missing, their calendar is derived as before. Raises
-    `UserError` for covariates from columns, which nobody knows ahead, and for a series of one
-    stamp.
+    Their stamps go on as the series' own do: by what pandas calls their frequency, which knows of
+    working days; else by months where all are of one day of their month, or by the median
+    distance. Their values are missing, their calendar is derived as before. Raises `UserError` for
+    covariates from columns, which nobody knows ahead, and for a series of one stamp.
     """
     import pandas
 
@@ -57,6 +57,8 @@ def _ahead(stamps: Any, horizon: int, name: str) -> Any:
             f"{name}: a series of one stamp does not say how far apart its stamps are; expected 2."
         )
     last, steps = stamps.iloc[-1], range(1, horizon + 1)
+    if often := frequency(stamps):
+        return list(pandas.date_range(last, periods=horizon + 1, freq=often)[1:])
     if pandas.api.types.is_datetime64_any_dtype(stamps.dtype):
         ends = bool(stamps.dt.is_month_end.all())
         same_day = ends or (stamps.dt.day.nunique() == 1 and last.day <= 28)

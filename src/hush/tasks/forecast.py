@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hush.data import Windows, series
+from hush.data.clock import frequency, stamps_of
 from hush.data.future import extended
 from hush.errors import UserError
 from hush.evaluation.quantiles import quantiles as quantiles_of
@@ -19,6 +20,7 @@ from hush.samplers.grids import Grid
 from hush.system import System
 from hush.tasks.ahead import Ahead
 from hush.tasks.impute import ROWS, Span, Told, must_fit, told
+from hush.tasks.sample_forecast import SampleForecast
 
 PARQUET = (".parquet", ".pq")
 
@@ -59,6 +61,26 @@ class Forecast:
             for level, share in zip(quantiles, shares, strict=True):
                 columns[f"{name} {level:g}"] = share[:, k].flatten().numpy()
         return pandas.DataFrame(columns, index=pandas.Index(self.stamps))
+
+    def sample_forecasts(self) -> list[SampleForecast]:
+        """The future of each series in the shape of GluonTS. Raises `UserError` for stamps that
+        are numbers or uneven, of which there are no periods."""
+        import pandas
+
+        stamps, found = stamps_of(self.source), []
+        for answer, name in zip(self.answers, self.source.items, strict=True):
+            item, first = answer.span.item, answer.span.asked.start
+            often = frequency(stamps.iloc[slice(*self.source.table.bounds[item : item + 2])])
+            if often is None:
+                raise UserError(
+                    f"{self.source.name} has stamps that are no evenly spaced dates, and GluonTS "
+                    "takes no others: use samples, or frame()."
+                )
+            start = pandas.DatetimeIndex(stamps.iloc[[first]].dt.tz_localize(None), freq=often)
+            drawn = answer.asked.cpu().numpy()
+            shaped = drawn[:, 0] if drawn.shape[1] == 1 else drawn.transpose(0, 2, 1)
+            found.append(SampleForecast(shaped, start.to_period()[0], name or None))
+        return found
 
     def write(self, out: str | os.PathLike, quantiles: Sequence[float] = ()) -> None:
         """The frame as a CSV file, or as Parquet by its ending; dates in ISO 8601. Raises
