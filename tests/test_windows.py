@@ -10,6 +10,7 @@ from windows import CHANNELS, LENGTH, table, windows
 
 from hush import systems
 from hush.app import cli
+from hush.app.kinds import Pictures, Series, meant
 from hush.data import series, split
 from hush.data.drawn import write_windows
 from hush.errors import UserError
@@ -195,3 +196,20 @@ def test_what_is_asked_of_the_wrong_run_names_the_verb_that_is_meant(run, tmp_pa
     with pytest.raises(UserError, match="use hush sample"):
         generate(small(shape=(1, 8, 8)), 1, tmp_path / "x.csv")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "kind"),
+    [
+        ("ddpm", "--data a.csv", Series),
+        ("ddpm", "--data=elnino --out x", Series),
+        ("ddpm", "--out x --data a.parquet --length 8", Series),
+        ("ddpm", "--out x --data a.parquet", Pictures),
+        ("ddpm", "--data photos/", Pictures),
+        ("ddpm", "--help", Pictures),
+        ("csdi", "--data a.parquet", Series),
+        ("vdm", "--data a.csv", Pictures),
+    ],
+)
+def test_the_kind_of_data_is_that_of_the_system_or_of_what_data_names(name, flags, kind):
+    assert isinstance(meant(name, flags.split()), kind)
