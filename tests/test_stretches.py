@@ -221,6 +221,8 @@ def test_a_run_of_series_lists_stretches_and_scores_and_leaves_the_file_as_it_is
     assert (tmp_path / "found.png").is_file()
     hush("detect", run, file, "--out", tmp_path / "f.parquet", *how[:6], "--level", 1000)
     assert len(pandas.read_parquet(tmp_path / "f.parquet")) == 0
+    with pytest.raises(UserError, match=r"odd.csv has no column bat; did you mean bad\?"):
+        hush("detect", run, file, "--out", tmp_path / "f.csv", *how[:-1], "bat")
     (tmp_path / "sound.csv").unlink()
     with pytest.raises(UserError, match=r"not there to calibrate on: name a file .* in --sound"):
         hush("detect", run, file, "--out", tmp_path / "f.csv", *how)

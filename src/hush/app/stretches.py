@@ -11,6 +11,8 @@ from hush.app.telling import READING, Options, Whole, Word, asked, drawn_beside
 from hush.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from hush.data import Windows
     from hush.tasks.stretches import Scored, Stretch
 
@@ -54,12 +56,14 @@ def detect(arguments: list[str]) -> None:
     system, source, options, how = asked(Detect, "detect", arguments)
     how |= {"width": options.width, "block": options.block}
     sound = None if options.level is not None else _sound(options, source)
-    found = scored(system, source, **how)
+    marks = _marks(options) if options.labels else None  # what is wrong is said before the work
     if sound is None:
-        level = torch.full((len(source.channels),), options.level)
+        known, level = None, torch.full((len(source.channels),), options.level)
     else:
-        same = sound.digest() == source.digest()
-        level = (found if same else scored(system, sound, **how)).level(options.rate)
+        known = scored(system, sound, **how)
+        level = known.level(options.rate)
+    same = known is not None and sound.digest() == source.digest()
+    found = known if same else scored(system, source, **how)
     stretches = found.stretches(level)
     scores = options.out.with_name(f"{options.out.stem}-scores{options.out.suffix}")
     _write(found.listed(stretches), options.out, index=False)
@@ -71,8 +75,8 @@ def detect(arguments: list[str]) -> None:
         f"{len(stretches):,} stretches scored above {levels}{whence}, with seed {how['seed']} in "
         f"{options.out}; the scores of all stamps in {scores}"
     )
-    if options.labels:
-        print(f"AUROC {_agreement(found, options):.3f} of the scores with {options.labels}")
+    if marks is not None:
+        print(f"AUROC {_agreement(found, marks):.3f} of the scores with {options.labels}")
 
 
 def _sound(options: Detect, source: "Windows") -> "Windows":
@@ -91,13 +95,18 @@ def _sound(options: Detect, source: "Windows") -> "Windows":
     return series(name, length=1, **{**reading, "values": source.channels})
 
 
-def _agreement(found: "Scored", options: Detect) -> float:
-    """The AUROC of the highest score at each stamp with the column of labels."""
+def _marks(options: Detect) -> "Tensor":
+    """The column of labels, (stamp,)."""
     from hush.data import series
-    from hush.evaluation.detection import auroc
 
     reading = {key: getattr(options, key) for key in ("time", "item", "time_format", "delimiter")}
-    marks = series(options.file, length=1, values=(options.labels,), **reading).table.values[0]
+    return series(options.file, length=1, values=(options.labels,), **reading).table.values[0]
+
+
+def _agreement(found: "Scored", marks: "Tensor") -> float:
+    """The AUROC of the highest score at each stamp with the labels."""
+    from hush.evaluation.detection import auroc
+
     scores = found.score.nan_to_num(-1.0).amax(0)
     known = ~found.score.isnan().all(0) & ~marks.isnan()
     return auroc(scores[known], marks[known] > 0.5)
