@@ -51,8 +51,8 @@ class GroupNorm(nn.GroupNorm):
 def attend(
     query: Float[Tensor, "batch head feature place"],
     key: Float[Tensor, "batch head feature place"],
-    value: Float[Tensor, "batch head feature place"],
-) -> Float[Tensor, "batch head feature place"]:
+    value: Float[Tensor, "batch head channel place"],
+) -> Float[Tensor, "batch head channel place"]:
     """softmax(qᵀk/√features) over the places, times v.
 
     Vaswani et al. 2017, "Attention is all you need", section 3.2. On the CPU two batched products

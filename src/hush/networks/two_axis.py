@@ -21,28 +21,50 @@ Table = Float[Tensor, "batch row place width"]
 
 class Encoder(nn.Module):
     """A layer of a transformer over the places of every row: attention and a two-layer perceptron,
-    each added and normalised.
+    each of what is normalised, and added.
 
-    Vaswani et al. 2017, "Attention is all you need", section 3.1.
+    A `timed` one looks near its own stamp first: head h adds -(s - t)²/(2 ℓ_h²) to what a place at
+    t makes of one at s, in real time, with ℓ_h = 2^h stamps to begin with, and learnt.
+
+    Vaswani et al. 2017, "Attention is all you need", section 3.1; the norms stand first, as in
+    Xiong et al. 2020, "On layer normalization in the transformer architecture"; a bias by distance:
+    Press, Smith and Lewis 2022, "Train short, test long".
     """
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, heads: int, hidden: int, dropout: float, timed: bool = False
+    ) -> None:
         super().__init__()
         self.heads = heads
+        self.log_reach = nn.Parameter(math.log(2.0) * torch.arange(heads)) if timed else None
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.wide, self.narrow = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.norm_mixed, self.norm_narrow = nn.LayerNorm(width), nn.LayerNorm(width)
         self.drop_mixed, self.drop_narrow = Dropout(dropout), Dropout(dropout)
 
-    def forward(self, x: Table) -> Table:
-        x = self.norm_mixed(x + self.drop_mixed(self._attend(x)))
-        hidden = functional.gelu(self.wide(x))
-        return self.norm_narrow(x + self.drop_narrow(self.narrow(hidden)))
+    def forward(self, x: Table, time: Float[Tensor, "batch place"] | None = None) -> Table:
+        x = x + self.drop_mixed(self._attend(self.norm_mixed(x), time))
+        hidden = functional.gelu(self.wide(self.norm_narrow(x)))
+        return x + self.drop_narrow(self.narrow(hidden))
 
-    def _attend(self, x: Table) -> Table:
+    def _attend(self, x: Table, time: Float[Tensor, "batch place"] | None) -> Table:
         parts = self.qkv(x.flatten(0, 1)).unflatten(-1, (3, self.heads, -1))
-        mixed = attend(*parts.permute(2, 0, 3, 4, 1)).flatten(1, 2).mT
+        query, key, value = parts.permute(2, 0, 3, 4, 1)
+        if time is not None:
+            query, key = self._near(query, key, time.repeat_interleave(x.shape[1], 0))
+        mixed = attend(query, key, value).flatten(1, 2).mT
         return self.out(mixed).unflatten(0, x.shape[:2])
+
+    def _near(
+        self, query: Tensor, key: Tensor, time: Float[Tensor, "batch place"]
+    ) -> tuple[Tensor, Tensor]:
+        """Two features more, whose product is -(s - t)²/(2 ℓ²), but for what all keys share."""
+        time = (time - time.mean(1, keepdim=True))[:, None, None]
+        sharp = (-2.0 * self.log_reach).exp()[:, None, None] * torch.ones_like(time)
+        scale = math.sqrt(query.shape[2] + 2)  # attention divides by it
+        asks = torch.cat((sharp * time, -0.5 * sharp), 2) * scale
+        tells = torch.cat((time, time**2), 2).expand(-1, self.heads, -1, -1)
+        return torch.cat((query, asks.to(query)), 2), torch.cat((key, tells.to(key)), 2)
 
 
 class Block(nn.Module):
@@ -54,7 +76,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.clock = nn.Linear(clock, width)
-        self.along = Encoder(width, heads, width, dropout)
+        self.along = Encoder(width, heads, width, dropout, timed=True)
         self.across = Encoder(width, heads, width, dropout) if channels > 1 else None
         self.middle, self.out = nn.Linear(width, 2 * width), nn.Linear(width, 2 * width)
         # One linear map of all that is told of a place, its parts where each is the same for many.
@@ -69,8 +91,9 @@ class Block(nn.Module):
         stamps: Float[Tensor, "batch 1 place stamp"],
         names: Float[Tensor, "row 1 name"],
         seen: Float[Tensor, "batch row place 1"],
+        time: Float[Tensor, "batch place"],
     ) -> tuple[Table, Table]:
-        hidden = self.along(x + self.clock(embedding)[:, None, None])
+        hidden = self.along(x + self.clock(embedding)[:, None, None], time)
         if self.across is not None:
             hidden = self.across(hidden.transpose(1, 2)).transpose(1, 2)
         told = self.of_time(stamps) + self.of_channel(names) + self.of_seen(seen)
@@ -87,6 +110,11 @@ class TwoAxis(nn.Module):
     What is known is a condition {"series" NaN where it is not, "time", "covariates"}. Where it is
     known the answer is 0. Tashiro et al. 2021, "CSDI: conditional score-based diffusion models for
     probabilistic time series imputation", section 4.4 and appendix E.1.
+
+    Unlike theirs, the first attention is already told what is known of a place, when and in which
+    channel it is (theirs hears of it at the gates alone), the norms stand before it, and along time
+    it looks near first: theirs takes long to find out where its neighbours are
+    (`benchmarks/imputed.py`).
     """
 
     def __init__(
@@ -102,7 +130,9 @@ class TwoAxis(nn.Module):
         super().__init__()
         self.features = features
         self.embedding = Embedding(clock, clock)
-        self.stem = nn.Linear(2, width)
+        self.stem = nn.Linear(3, width)
+        self.of_time = nn.Linear(TIMES + features, width)
+        self.of_channel = nn.Linear(CHANNEL, width, bias=False)
         self.names = nn.Parameter(torch.randn(channels, CHANNEL))
         shape = (channels, width, heads, clock, features, dropout)
         self.blocks = nn.ModuleList(Block(*shape) for _ in range(depth))
@@ -115,11 +145,12 @@ class TwoAxis(nn.Module):
     ) -> Series:
         told = known(cond, x, self.features)
         noised = torch.where(told.seen, 0.0, x)
-        hidden = functional.relu(self.stem(torch.stack((told.values, noised), -1)))
-        embedding, stamps = self.embedding(clock), self._stamps(told)
+        embedding, stamps, names = self.embedding(clock), self._stamps(told), self.names[:, None]
         seen, total = told.seen.unsqueeze(-1).to(x), 0.0
+        hidden = self.stem(torch.cat((torch.stack((told.values, noised), -1), seen), -1))
+        hidden = hidden + self.of_time(stamps) + self.of_channel(names)
         for block in self.blocks:
-            hidden, skipped = block(hidden, embedding, stamps, self.names.unsqueeze(1), seen)
+            hidden, skipped = block(hidden, embedding, stamps, names, seen, told.time)
             total = total + skipped
         total = functional.relu(self.last(total / math.sqrt(len(self.blocks))))
         return told.asked(self.head(total).squeeze(-1))
