@@ -33,6 +33,8 @@ _ROOMS = (
     "testing",
 )
 _NAMES = {
+    "Forecaster": "hush.estimators",
+    "Imputer": "hush.estimators",
     "System": "hush.system",
     "Recipe": "hush.system",
     "UserError": "hush.errors",
