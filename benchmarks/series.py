@@ -41,7 +41,7 @@ from hush.tasks.judged.series import COLUMNS, Hidden, SeriesRow, Units
 HELD_OUT, WINDOWS, SAMPLES, STEPS = 0.3, 40, 50, 20
 SHARES = 0.1, 0.5, 0.9
 CSDI = {"width": 32, "depth": 3, "heads": 4}
-SSSD = {"width": 32, "depth": 4, "states": 32}
+SSSD = {"width": 32, "depth": 4, "states": 32, "dropout": 0.1}
 RATE = {"learning_rate": 1e-3, "warmup": 100, "decay": "cosine", "ema": 0.998, "workers": 1}
 
 
@@ -74,15 +74,15 @@ def ahead(source: Callable[[], Windows], horizon: int, steps: int) -> Case:
 
 
 CASES = {
-    "elnino": gaps(known.elnino, 1500, 1000),
-    "co2": gaps(known.co2, 1500, 800),
-    "sunspots": gaps(known.sunspots, 1000, 600),
-    "stocks": gaps(known.stocks, 600, 800, batch=16),
-    "economy": gaps(known.economy, 600, 800, batch=16),
-    "waves": gaps(known.waves, 1200, 1200, shares=(0.25, 0.5), where="middle"),
-    "process": gaps(known.process, 2500, 1000),
-    "stocks ahead": ahead(known.stocks_ahead, 6, 1500),
-    "economy ahead": ahead(known.economy_ahead, 4, 1500),
+    "elnino": gaps(known.elnino, 1500, 800),
+    "co2": gaps(known.co2, 1500, 600),
+    "sunspots": gaps(known.sunspots, 800, 500),
+    "stocks": gaps(known.stocks, 500, 600, batch=16),
+    "economy": gaps(known.economy, 500, 600, batch=16),
+    "waves": gaps(known.waves, 1200, 1000, shares=(0.25, 0.5), where="middle"),
+    "process": gaps(known.process, 2000, 800),
+    "stocks ahead": ahead(known.stocks_ahead, 6, 600),
+    "economy ahead": ahead(known.economy_ahead, 4, 300),
 }
 
 

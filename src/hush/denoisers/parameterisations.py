@@ -60,6 +60,19 @@ class Noise(Parameterisation):
 
 
 @dataclass(frozen=True)
+class NoiseOfLevel(Noise):
+    """The noise, by a network that is told how much of it there is, 1000 √(1-γ) with
+    γ = α²/(α² + σ²), and not the time: so it serves walks on any schedule.
+
+    Chen et al. 2021, "WaveGrad", section 3.2; Saharia et al. 2021, "Image super-resolution via
+    iterative refinement".
+    """
+
+    def clock(self, schedule: Schedule, level: Level) -> Number:
+        return 1000.0 * level.sigma * (level.alpha**2 + level.sigma**2) ** -0.5
+
+
+@dataclass(frozen=True)
 class Data(Parameterisation):
     """The data x_0 themselves."""
 
@@ -75,27 +88,6 @@ class V(Parameterisation):
     def belief(self, schedule: Schedule, level: Level) -> tuple[Number, Number]:
         power = level.alpha**2 + level.sigma**2
         return level.alpha / power, -level.sigma / power
-
-
-@dataclass(frozen=True)
-class OfLevel(Parameterisation):
-    """The same by a network that is told how much noise there is, 1000 √(1-γ) with γ = α²/(α² +
-    σ²), and not the time: so it serves walks on any schedule.
-
-    Chen et al. 2021, "WaveGrad", section 3.2; Saharia et al. 2021, "Image super-resolution via
-    iterative refinement".
-    """
-
-    said: Parameterisation = Noise()
-
-    def belief(self, schedule: Schedule, level: Level) -> tuple[Number, Number]:
-        return self.said.belief(schedule, level)
-
-    def c_in(self, level: Level) -> Number:
-        return self.said.c_in(level)
-
-    def clock(self, schedule: Schedule, level: Level) -> Number:
-        return 1000.0 * level.sigma * (level.alpha**2 + level.sigma**2) ** -0.5
 
 
 @dataclass(frozen=True)

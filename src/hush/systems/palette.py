@@ -1,7 +1,5 @@
 """One model for colours, holes, edges and JPEG."""
 
-from typing import Literal
-
 from hush.errors import UserError, nearest
 from hush.networks import Backbone
 from hush.schedules import Tabulated
@@ -19,7 +17,6 @@ def palette(
     beta_first: float = 2e-6,
     beta_last: float = 0.02,
     walked: int = 100,
-    predict: Literal["noise", "v"] = "noise",
     absolute: bool = False,
     recipe: Recipe = Recipe(steps=1_000_000, batch=1024, learning_rate=1e-4, warmup=10_000),
 ) -> System:
@@ -34,8 +31,6 @@ def palette(
         beta_first: β_1 of a chain of 1000 steps (scaled by 1000/T for others).
         beta_last: β_T, likewise.
         walked: steps of the chain that drawing takes.
-        predict: what the network says: the noise, or v = α ε - σ x_0 with its own loss, which has
-            learnt what lies at high noise after far fewer steps.
         absolute: |ε - ε_θ| in place of its square: less varied answers.
         recipe: how it is trained.
     """
@@ -45,4 +40,4 @@ def palette(
     made = tuple(PALETTE[name](shape) for name in tasks)
     task = made[0] if len(made) == 1 else Mixed(shape, tasks=made)
     schedule = Tabulated.linear(chain, beta_first, beta_last)
-    return refined(task, schedule, backbone, walked, predict, absolute, recipe)
+    return refined(task, schedule, backbone, walked, absolute, recipe)

@@ -1,15 +1,12 @@
 """Super-resolution by repeated refinement."""
 
-from typing import Literal
-
 from hush.codecs import Range
 from hush.denoisers import GaussianDenoiser
-from hush.denoisers.parameterisations import Noise, OfLevel, V
+from hush.denoisers.parameterisations import NoiseOfLevel
 from hush.guidance import Clip
 from hush.networks import Backbone
 from hush.objectives import Denoising
 from hush.objectives.times import Uniform
-from hush.objectives.weights import Simple, SNRPlusOne
 from hush.processes import GaussianProcess
 from hush.samplers import Ancestral
 from hush.samplers.grids import Chain
@@ -27,7 +24,6 @@ def sr3(
     beta_first: float = 2e-6,
     beta_last: float = 0.02,
     walked: int = 100,
-    predict: Literal["noise", "v"] = "noise",
     absolute: bool = False,
     recipe: Recipe = Recipe(steps=1_000_000, batch=256, learning_rate=1e-4, warmup=10_000),
 ) -> System:
@@ -45,14 +41,11 @@ def sr3(
         beta_first: β_1 of a chain of 1000 steps (scaled by 1000/T for others).
         beta_last: β_T, likewise.
         walked: steps of the chain that drawing takes.
-        predict: what the network says: the noise, or v = α ε - σ x_0 with its own loss, which has
-            learnt what lies at high noise after far fewer steps.
         absolute: |ε - ε_θ| in place of its square.
         recipe: how it is trained.
     """
     schedule = Tabulated.linear(chain, beta_first, beta_last)
-    task = Upscale(shape, factor=factor)
-    return refined(task, schedule, backbone, walked, predict, absolute, recipe)
+    return refined(Upscale(shape, factor=factor), schedule, backbone, walked, absolute, recipe)
 
 
 def refined(
@@ -60,19 +53,15 @@ def refined(
     schedule: Tabulated,
     backbone: Backbone,
     walked: int,
-    predict: str,
     absolute: bool,
     recipe: Recipe,
 ) -> System:
     """The slots of SR3 for any task that makes a picture from another."""
     network = backbone.build(task.shape, given=task.shape[0])
-    said, weight = (V(), SNRPlusOne()) if predict == "v" else (Noise(), Simple())
     return System(
         codec=Range(),
-        denoiser=GaussianDenoiser(GaussianProcess(schedule), network, OfLevel(said)),
-        objective=Denoising(
-            weight, times=Uniform(between=True), cond_dropout=0.0, absolute=absolute
-        ),
+        denoiser=GaussianDenoiser(GaussianProcess(schedule), network, NoiseOfLevel()),
+        objective=Denoising(times=Uniform(between=True), cond_dropout=0.0, absolute=absolute),
         sampler=Ancestral(),
         grid=Chain(min(walked, schedule.steps)),
         task=task,
