@@ -11,9 +11,10 @@ from hush.codecs import PerChannel
 from hush.denoisers import Denoiser
 from hush.distributions import Gaussian
 from hush.errors import UserError
+from hush.networks.layers import attend
 from hush.networks.series import SERIES
 from hush.networks.structured import Structured
-from hush.networks.two_axis import TwoAxis
+from hush.networks.two_axis import Encoder, TwoAxis
 from hush.rng import Streams
 from hush.samplers import Multistep
 from hush.tasks.gaps import HIDE, as_missing, blackout, scattered, stretches
@@ -319,3 +320,17 @@ def test_with_an_exact_belief_the_answers_have_the_exact_mean_and_covariance():
     assert ((found.mean(0) - law.mean).abs() < 0.05 * deviation).all()
     whole = torch.outer(deviation, deviation)
     assert ((found.T.cov() - law.covariance).abs() < 0.05 * whole).all()
+
+
+def test_attention_along_time_looks_near_its_own_stamp_first():
+    """Where all places are alike, head h weighs them by a Gaussian of 2^h stamps in real time."""
+    layer = Encoder(8, 2, 8, 0.0, timed=True)
+    time = torch.tensor([[0.0, 0.5, 3.0, 7.25, 7.5]]).double()
+    alike = torch.ones(1, 2, 4, 5).double()
+    query, key = layer.double()._near(alike, alike, time)
+    weights = attend(query, key, torch.eye(5).double().expand(1, 2, 5, 5))
+    reach = torch.tensor([1.0, 2.0]).double().reshape(1, 2, 1, 1)
+    law = (-((time[:, None, :, None] - time[:, None, None]) ** 2) / (2.0 * reach**2)).softmax(-2)
+    torch.testing.assert_close(weights, law, atol=1e-6, rtol=0.0)
+    x = torch.randn(1, 1, 5, 8).double()
+    torch.testing.assert_close(layer(x, time), layer(x, time + 1000.0))
