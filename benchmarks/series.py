@@ -80,9 +80,9 @@ CASES = {
     "stocks": gaps(known.stocks, 1000, 1500, batch=16),
     "economy": gaps(known.economy, 1000, 1500, batch=16),
     "waves": gaps(known.waves, 1200, 1000, shares=(0.25, 0.5), where="middle"),
-    "process": gaps(known.process, 2000, 800),
+    "process": gaps(known.process, 5000, 1500),
     "stocks ahead": ahead(known.stocks_ahead, 6, 600),
-    "economy ahead": ahead(known.economy_ahead, 4, 300),
+    "economy ahead": ahead(known.economy_ahead, 4, 500),
 }
 
 
