@@ -145,8 +145,11 @@ def _of(about: str, own: dict[str, Any], rows: dict[str, Any]) -> list[str]:
         claims.append(_share(about, own[score] / rows["exact posterior"][score], "the exact", 1.1))
     if "Gaussian process" in rows:
         share = own[score] / rows["Gaussian process"][score]
-        gated = any(case in about for case in ("elnino, 90 %", "stocks", "economy", "waves"))
+        gates = ["elnino, 90 %", "stocks", "economy", *["waves"] * (own["who"] == "sssd")]
+        gated = any(case in about for case in gates)
         claims.append(_share(about, share, "a fitted Gaussian process's", 1.0, gated))
+    if own["who"] == "sssd" and "waves" in about:
+        claims.append(_share(about, own[score] / rows["csdi"][score], "csdi", 1.0))
     sure = f"- {about}: {100 * own['covered']:.0f} % in the 90 % interval, 85 to 95 asked"
     return [*claims, sure + _so(0.85 <= own["covered"] <= 0.95)]
 

@@ -10,8 +10,8 @@ of logarithms from one stamp to the next (of rates and percentages, of themselve
 stationary Gaussian process whose kernel is known, so its exact posterior stands beside the run;
 `waves` are three sines of fixed frequencies whose amplitudes wander. A run that is there is used.
 
-Writes benchmarks/results/series.md and series.png: windows of every case, the bands of the first
-run over what was hidden.
+Writes benchmarks/results/series.md and series-NAME.png: windows of a case, the bands of its runs
+(csdi, sssd) over what was hidden.
 """
 
 import argparse
@@ -101,7 +101,7 @@ def trained(case: Case, name: str, who: str, runs: Path) -> tuple[System, float]
 
 
 def judged(case: Case, systems: dict[str, System]) -> tuple[list[SeriesRow], Tensor]:
-    """A row for each who told what was hidden, and a picture of what the first did."""
+    """A row for each who told what was hidden, and a picture of what each run did."""
     train, held = split(case.source(), HELD_OUT)
     units, walk = Units.of(train), {"sampler": Multistep(2), "grid": STEPS}
     if case.horizon:
@@ -121,7 +121,7 @@ def judged(case: Case, systems: dict[str, System]) -> tuple[list[SeriesRow], Ten
             answers["exact posterior"] = known.posterior(hidden, SAMPLES)
         rows += [hidden.row(who, told) for who, told in answers.items()]
         if share == 0.5:
-            shown = picture(hidden, answers[next(iter(systems))])
+            shown = torch.cat([picture(hidden, answers[who]) for who in systems], 2)
     return rows, shown
 
 
