@@ -156,7 +156,8 @@ def test_a_run_that_is_given_pictures_is_read_beside_what_needs_no_diffusion(hom
     said = capsys.readouterr().out
     for word in ("colourise", "grey", "biharmonic", "edges", "JPEG"):
         assert word in said, word
-    assert said.count("palette") == 4
+    assert said.count("palette") == 5  # of colours, those held to the luma too
+    assert said.count("palette, exact") == 1
     assert "consistency" not in said
     hush(f"evaluate {home}/sr3 {asked} --method bound")
     assert "bits per dimension" in capsys.readouterr().out
