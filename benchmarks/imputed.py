@@ -1,9 +1,9 @@
 """CSDI beside that of PyPOTS: the same windows, networks of the same size, as many epochs.
 
-    python benchmarks/imputed.py [--epochs 60] [--rounds 5] [--threads 1]
+    python benchmarks/imputed.py [--epochs 60] [--windows 40] [--rounds 5] [--threads 1]
 
 Quarters of the economy (`known.economy`: 12 channels, windows of 16) of which the last 30 % are
-held out. Each learns every window once an epoch, in batches of 16, and hides a share of them at
+held out, and so many windows of these told. Each learns every window once an epoch, in batches of 16, and hides a share of them at
 random. Then each tells the same hidden cells by 50 draws of the paper's 50 ancestral steps. Speeds
 are ratios of rounds in which both take their turn: an epoch of both, and 4 windows told by 50 draws
 each.
@@ -97,6 +97,7 @@ def main() -> None:
     """Learn, tell, measure, write."""
     parser = options(__doc__, rounds=5, threads=1)
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--windows", type=int, default=40)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
@@ -106,7 +107,7 @@ def main() -> None:
     took = in_turn({one.name: one.epoch for one in both}, given.epochs, device, warm=0)
     rows = []
     for share in SHARES:
-        hidden = hide(held, units, share, most=40, seed=1)
+        hidden = hide(held, units, share, most=given.windows, seed=1)
         rows += [hidden.row(one.name, one.told(hidden, slice(None))) for one in both]
     works = {one.name: partial(one.told, hidden, slice(ASKED)) for one in both}
     told = in_turn(works, given.rounds, device)
@@ -115,7 +116,7 @@ def main() -> None:
         [
             header("python benchmarks/imputed.py", given),
             "",
-            f"{given.epochs} epochs of {len(train)} windows.",
+            f"{given.epochs} epochs of {len(train)} windows; {given.windows} told.",
             "",
             f"| {' | '.join(COLUMNS)} |",
             "|---" * len(COLUMNS) + "|",
