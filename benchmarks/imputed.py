@@ -3,10 +3,10 @@
     python benchmarks/imputed.py [--epochs 60] [--windows 40] [--rounds 5] [--threads 1]
 
 Quarters of the economy (`known.economy`: 12 channels, windows of 16) of which the last 30 % are
-held out, and so many windows of these told. Each learns every window once an epoch, in batches of 16, and hides a share of them at
-random. Then each tells the same hidden cells by 50 draws of the paper's 50 ancestral steps. Speeds
-are ratios of rounds in which both take their turn: an epoch of both, and 4 windows told by 50 draws
-each.
+held out. Each learns every window once an epoch, in batches of 16, and hides a share of them at
+random. Then each tells the same hidden cells of some held-out windows, by 50 draws of the paper's
+50 ancestral steps. Speeds are ratios of rounds in which both take their turn: an epoch of both, and
+4 windows told by 50 draws each.
 
 Writes benchmarks/results/imputed.md.
 """
