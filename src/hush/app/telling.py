@@ -100,7 +100,8 @@ def impute(arguments: list[str]) -> None:
     from hush.data import filled
     from hush.data.bands import SHARES
     from hush.data.history import STAMPS, Panel, history
-    from hush.tasks.impute import joined, must_fill, spans, told
+    from hush.tasks.fit import must_fill
+    from hush.tasks.impute import joined, spans, told
 
     system, source, options, how = asked(Impute, "impute", arguments)
     must_fill(system, source)
@@ -140,7 +141,7 @@ def asked(
     from hush.app.choices import SAMPLERS, choose
     from hush.app.inputs import begun, learnt
     from hush.data import series
-    from hush.tasks.impute import must_tell
+    from hush.tasks.fit import must_tell
 
     options = tyro.cli(kind, args=arguments, prog=f"hush {verb}", description=kind.__doc__)
     if options.samples < 1:

@@ -113,8 +113,8 @@ class TwoAxis(nn.Module):
 
     Unlike theirs, the first attention is already told what is known of a place, when and in which
     channel it is (theirs hears of it at the gates alone), the norms stand before it, and along time
-    it looks near first: theirs takes long to find out where its neighbours are
-    (`benchmarks/imputed.py`).
+    it looks near first: after 1,500 steps on months of sea temperature, half of them hidden, the
+    CRPS is .165 where it was .575 with none of these (`benchmarks/series.py`).
     """
 
     def __init__(

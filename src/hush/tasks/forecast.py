@@ -19,7 +19,8 @@ from hush.samplers import Sampler
 from hush.samplers.grids import Grid
 from hush.system import System
 from hush.tasks.ahead import Ahead
-from hush.tasks.impute import ROWS, Span, Told, must_fit, told
+from hush.tasks.fit import must_fit
+from hush.tasks.impute import ROWS, Span, Told, told
 from hush.tasks.sample_forecast import SampleForecast
 
 PARQUET = (".parquet", ".pq")

@@ -21,7 +21,8 @@ from hush.errors import UserError
 from hush.evaluation.quantiles import quantiles
 from hush.system import System
 from hush.tasks.ahead import Ahead
-from hush.tasks.impute import Span, must_fit, told
+from hush.tasks.fit import must_fit
+from hush.tasks.impute import Span, told
 
 Whole = Float[Tensor, "channel stamp"]
 

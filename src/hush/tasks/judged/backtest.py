@@ -24,8 +24,9 @@ from hush.evaluation.smoothing import arima, ets
 from hush.networks.series import SERIES
 from hush.rng import derive
 from hush.system import System
+from hush.tasks.fit import must_fit
 from hush.tasks.forecast import reach_of
-from hush.tasks.impute import Samples, must_fit
+from hush.tasks.impute import Samples
 from hush.tasks.judged.series import Hidden, SeriesRow, Units
 
 Past = Float[Tensor, "1 channel _"]  # the stamps to be told at its end, NaN

@@ -16,8 +16,9 @@ from hush.evaluation.naive import last_value, linear_interpolation, seasonal_nai
 from hush.networks.series import SERIES, TIME
 from hush.rng import Streams, derive
 from hush.system import System
+from hush.tasks.fit import must_fit, must_tell_gaps
 from hush.tasks.gaps import share_of
-from hush.tasks.impute import Samples, must_fit, must_tell_gaps
+from hush.tasks.impute import Samples
 from hush.tasks.judged.series import Hidden, SeriesRow, Units
 
 Method = Callable[[Tensor, Tensor, int], Samples]  # (values, time, seed) of one window
