@@ -102,6 +102,11 @@ def strip(
     return grid(torch.stack(list(moments), dim=1).flatten(0, 1), len(moments), pad, zoom)
 
 
+def png(image: Float[Tensor, "channel height width"]) -> bytes:
+    """A picture as the bytes of a PNG of 256 levels."""
+    return _encoded(image, Path("picture.png"), deep=False)
+
+
 def _kind(path: Path) -> str:
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in Image.SAVE:
