@@ -23,7 +23,7 @@ VISIBLE = 32  # pixels a picture should span to be seen
 
 def save(
     image: Float[Tensor, "channel height width"],
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     levels: int | None = 256,
     overwrite: bool = False,
 ) -> Path:
