@@ -1,9 +1,9 @@
 """The public API as a strict type checker meets it: nothing in it is unknown."""
 
 from pathlib import Path
+from typing import assert_type
 
 from torch import Tensor
-from typing_extensions import assert_type
 
 import hush
 from hush.data import Source, Windows
