@@ -2,15 +2,17 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.func import functional_call
 
 from hush import systems
 from hush.codecs import Latent, Range
 from hush.data import InMemory
 from hush.denoisers import Decoded
+from hush.distributions import Gaussian
 from hush.errors import UserError
 from hush.evaluation import likelihood
-from hush.networks import VAE, VQVAE, Backbone, PatchCritic
+from hush.networks import VAE, VQVAE, Autoencoder, Backbone, PatchCritic
 from hush.objectives import EvidenceLowerBound, Reconstruction
 from hush.rng import Streams
 from hush.systems.index import load
@@ -60,25 +62,94 @@ def test_an_autoencoder_without_a_critic_is_taught_by_the_bound(kind):
     torch.testing.assert_close(loss, bound + network.strain(z), rtol=1e-6, atol=0)
 
 
-def test_each_player_is_moved_by_its_own_loss_alone():
+def game(adversarial=0.7):
+    """A maker and a critic, data, streams, and the loss of both."""
     torch.manual_seed(0)
     denoiser = Decoded(perturbed(VAE((1, 8, 8), **SIZES)), perturbed(PatchCritic(1, 8)))
-    x_0, rng, network, critic = pictures(4).double(), Streams.of(3, 4), *denoiser.children()
-    game = Reconstruction(adversarial=0.7).at(denoiser, x_0, 1.0, rng).sum()
-    players = list(network.parameters()), list(critic.parameters())
-    moved = [torch.autograd.grad(game, each, retain_graph=True) for each in players]
+    x_0, rng = pictures(4).double(), Streams.of(3, 4)
+    return denoiser, x_0, rng, Reconstruction(adversarial=adversarial)
 
-    made = network.decode(denoiser.process.marginal(x_0).sample(rng))
+
+def terms(denoiser, x_0, rng):
+    """x̂, and of each sample -log p(x | z) per element and what a frozen critic says against x̂."""
+    made = denoiser.network.decode(denoiser.process.marginal(x_0).sample(rng))
+    law = Gaussian(made, denoiser.network.log_variance.exp())
+    frozen = {name: weight.detach() for name, weight in denoiser.critic.named_parameters()}
+    fooled = -functional_call(denoiser.critic, frozen, (made,)).flatten(1).mean(1)
+    return made, -law.log_prob(x_0) / x_0[0].numel(), fooled
+
+
+def test_each_player_is_moved_by_its_own_loss_alone():
+    denoiser, x_0, rng, objective = game()
+    network, critic = denoiser.children()
+    loss = objective.at(denoiser, x_0, 1.0, rng).sum()
+    players = list(network.parameters()), list(critic.parameters())
+    moved = [torch.autograd.grad(loss, each, retain_graph=True) for each in players]
+
+    made, data, fooled = terms(denoiser, x_0, rng)
+    slopes = [torch.autograd.grad(one.sum(), made, retain_graph=True)[0] for one in (data, fooled)]
+    lengths = [slope.flatten(1).norm(dim=1) for slope in slopes]
     alone = Reconstruction().at(denoiser, x_0, 1.0, rng).sum()
-    frozen = {name: weight.detach() for name, weight in critic.named_parameters()}
-    fooled = -functional_call(critic, frozen, (made,)).flatten(1).mean(1).sum()
-    wanted = torch.autograd.grad(alone + 0.7 * fooled, players[0])
+    wanted = torch.autograd.grad(
+        alone + (0.7 * lengths[0] / lengths[1] * fooled).sum(), players[0], retain_graph=True
+    )
     for got, want in zip(moved[0], wanted, strict=True):
         torch.testing.assert_close(got, want)
     doubt = (1 - critic(x_0)).relu() + (1 + critic(made.detach())).relu()
     wanted = torch.autograd.grad(0.5 * doubt.flatten(1).mean(1).sum(), players[1])
     for got, want in zip(moved[1], wanted, strict=True):
         torch.testing.assert_close(got, want)
+
+
+def test_a_critic_pulls_as_hard_as_it_is_let_however_steep_it_is():
+    denoiser, x_0, rng, objective = game()
+    weights = list(denoiser.network.parameters())
+    pulls = []
+    for steeper in (1.0, 50.0):
+        for weight in denoiser.critic.layers[-1].parameters():
+            weight.data *= steeper
+        loss = objective.at(denoiser, x_0, 1.0, rng).sum()
+        pulls.append(torch.autograd.grad(loss, weights))
+    for one, other in zip(*pulls, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_with_a_critic_parts_of_a_batch_teach_what_the_whole_does():
+    denoiser, x_0, rng, objective = game()
+    whole = objective.at(denoiser, x_0, 1.0, rng)
+    part = objective.at(denoiser, x_0[1:2], 1.0, rng[1:2])
+    torch.testing.assert_close(part, whole[1:2])
+
+
+class Same(Autoencoder):
+    """It says the same of everything."""
+
+    def __init__(self):
+        super().__init__((1,))
+        self.said = nn.Parameter(torch.zeros(1, 4, 4))
+
+    def encode(self, x):
+        return x.new_zeros(len(x), 1), x.new_zeros(len(x), 1)
+
+    def decode(self, z):
+        return self.said.expand(len(z), -1, -1, -1)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5**0.5])
+def test_a_critic_that_is_never_pleased_costs_a_known_share_of_fidelity(share):
+    """Where an answer rests its squared error is 1/(1 - a²) of the least, a the `adversarial`."""
+    torch.manual_seed(0)
+    critic = PatchCritic(1, layers=0)  # linear, so that it asks for the same whatever it is shown
+    denoiser = Decoded(Same(), critic).double()
+    said, x_0 = denoiser.network.said, torch.randn(500, 1, 4, 4, dtype=torch.float64)
+    objective = Reconstruction(adversarial=share)
+    for _ in range(60):
+        loss = objective.at(denoiser, x_0, 1.0, Streams.of(1, len(x_0))).mean()
+        said.data -= 8.0 * torch.autograd.grad(loss, said)[0]
+    least = (x_0 - x_0.mean(0)).square().mean()
+    error = (x_0 - said).square().mean() / least
+    bound = 1.0 / (1.0 - share**2)
+    assert bound - 0.05 < error <= bound + 1e-9
 
 
 def test_a_codebook_decodes_the_nearest_entry_and_hands_its_gradient_on():

@@ -36,9 +36,9 @@ def autoencoder(
 
     Learnt is -log p(x | z), a Gaussian whose variance is learnt too, with a little KL to N(0, I)
     ("kl") or through a codebook ("vq"). With `adversarial` it is learnt against a critic of patches
-    too, as in the paper, which wants edges where the mean would be a blur. Shown on the way are
-    held-out pictures and what is left of them. The paper's perceptual term is left out: it needs
-    another network's weights.
+    too, as in the paper (0.5 there, after a tenth of the steps), which wants grain where the mean
+    would be a blur. Shown on the way are held-out pictures and what is left of them. The paper's
+    perceptual term is left out: it needs another network's weights.
 
     Args:
         shape: of one picture, (channel, height, width).
@@ -49,8 +49,8 @@ def autoencoder(
         latent: numbers per place of the latent.
         entries: of the codebook.
         kl_weight: what a nat of KL costs, to a nat of the data's 1.
-        adversarial: what the critic's displeasure costs; 0 is without one, 0.5 already more than
-            fidelity where little has been learnt.
+        adversarial: how hard the critic pulls at a picture, to fidelity's 1; 0 is without one. At a
+            below 1 the squared error grows to 1/(1 - a²) times the least at most.
         critic: channels of the critic's first layer.
         recipe: how it is trained.
     """
