@@ -8,9 +8,8 @@ codebook, make 4 by 4 pixels one place; in the latents of each `ldm` learns the 
 beside them `ddpm` does in the pixels, with a network of the same width, until it has taken as long
 as the autoencoder and the chain in its latents together are given. Draws are told the classes in
 turn. Distances are Fréchet in the features of `patch_space`, over that of the training patches to
-the test patches. A run that is there goes on, or is used. The critic pulls as hard as
-fidelity and from the start, where the paper's pulls half as hard and later; all chains are guided
-alike.
+the test patches. A run that is there goes on, or is used. The critic pulls as hard as fidelity, and
+from the start; all chains are guided alike.
 
 Writes benchmarks/results/latent.md and latent.png: real patches, there and back through each
 autoencoder, what each draws, the prior of the first autoencoder, the chain of pixels.

@@ -36,9 +36,9 @@ def autoencoder(
 
     Learnt is -log p(x | z), a Gaussian whose variance is learnt too, with a little KL to N(0, I)
     ("kl") or through a codebook ("vq"). With `adversarial` it is learnt against a critic of patches
-    too, as in the paper (0.5 there, after a tenth of the steps), which wants grain where the mean
-    would be a blur. Shown on the way are held-out pictures and what is left of them. The paper's
-    perceptual term is left out: it needs another network's weights.
+    too, as in the paper, which wants grain where the mean would be a blur. Shown on the way are
+    held-out pictures and what is left of them. The paper's perceptual term is left out: it needs
+    another network's weights.
 
     Args:
         shape: of one picture, (channel, height, width).
