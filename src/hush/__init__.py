@@ -38,6 +38,7 @@ _NAMES = {
     "System": "hush.system",
     "Recipe": "hush.system",
     "UserError": "hush.errors",
+    "evaluate": "hush.app.examining",
     "load": "hush.systems.index",
     "train": "hush.training.loop",
 }
