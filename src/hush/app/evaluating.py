@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -196,11 +196,10 @@ def _asked(options: Options) -> "Asked":
     from hush.evaluation.bits import RECORDS
     from hush.evaluation.examine import Asked
 
-    if options.method == "auto":
-        options = replace(options, method=None)
-    kept = ("samples", "method", "steps", "start", "draws", "seed")
+    kept = ("samples", "steps", "start", "draws", "seed")
     return Asked(
         **{name: getattr(options, name) for name in kept},
+        method=None if options.method == "auto" else options.method,
         records=options.count or RECORDS,
         features=_features(options),
         given_class=not options.no_class,

@@ -99,12 +99,13 @@ def about(
     """What was judged, and how to make it again; `said` asks for the report."""
     record = Run(run).record
     settings = {**record["arguments"], **record.get("recipe", {})}
+    settings |= {"sampler": system.sampler, "grid": system.grid}
     return About(
         name=system.name,
         cite=system.cite,
         run=str(run),
         data=f"{measured.name}: {measured.summary()}",
-        drawn=f"{asked.samples:,} samples by {system.sampler} on {system.grid}",
+        drawn=f"by {type(system.sampler).__name__} in {system.grid.steps} steps",
         seed=asked.seed,
         made=command(record, Path(run)),
         asked=said,
@@ -119,7 +120,7 @@ def curves(run: Path) -> dict[str, Curve]:
     lines = path.read_text().splitlines() if path.is_file() else []
     rows = [json.loads(line) for line in lines]
     found = {
-        name: [(row["step"], row[key]) for row in rows if key in row]
+        name: [(float(row["step"]), row[key]) for row in rows if key in row]
         for name, key in CURVES.items()
     }
     return {name: points for name, points in found.items() if points}

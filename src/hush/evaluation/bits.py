@@ -1,8 +1,10 @@
 """What data cost a model, in bits per dimension: what it has not learnt beside what it has."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import hypot
 
+import torch
 from torch import Tensor
 
 from hush.data import Source, Subset
@@ -37,6 +39,9 @@ class Bits:
     """None where nobody knows what the model has seen."""
     histogram: Estimate | None = None
     """Of the held-out records by independent pixels, where data have levels."""
+    unit: str = "t"
+    marks: tuple[float, ...] = ()
+    """Where the steps of the profile begin, in a unit: the noise σ/α, or of tokens the time t."""
 
     @property
     def gap(self) -> tuple[float, float] | None:
@@ -68,18 +73,17 @@ class Bits:
         return rows + [(f"  {what}", f"{bits:.4f}", how) for what, bits, how in self.profile()]
 
     def profile(self) -> list[tuple[str, float, str]]:
-        """Where the bits of the held-out records go, in bands of time from the noise down."""
+        """Where the bits of the held-out records go, in bands of noise from the most to none."""
         found = self.held_out
         if not found.profile:
             return []
-        times = [time for time, _ in found.profile]
-        per = -(-len(times) // BANDS)
-        rows = [("noise", found.prior, "what the end of the noise still shows")]
-        for first in range(0, len(times), per):
-            ends = times[first], times[first + per] if first + per < len(times) else 0.0
-            spent = sum(bits for _, bits in found.profile[first : first + per])
-            rows.append(("t {:.2g} to {:.2g}".format(*ends), spent, ""))
-        return [*rows, ("data", found.data, "from the last state to the levels")]
+        per = -(-len(found.profile) // BANDS)
+        ends = [*(f"{mark:.2g}" for mark in self.marks[::per]), "0"]
+        rows = [("prior", found.prior, "what the end of the noise still shows")]
+        for band, (high, low) in enumerate(pairwise(ends)):
+            spent = sum(bits for _, bits in found.profile[band * per : (band + 1) * per])
+            rows.append((f"{self.unit} {high} to {low}", spent, ""))
+        return [*rows, ("data", found.data, "from the last state to the data")]
 
 
 def measured(
@@ -116,14 +120,20 @@ def measured(
         how = {"steps": steps, "start": start, "draws": draws, "given_class": given_class}
         return likelihood(system, evenly(part, count), method, seed=seed, world=world, **how)
 
+    found = of(held_out)
+    times = torch.tensor([time for time, _ in found.profile], dtype=torch.float64)
+    levels = system.denoiser.process.schedule.levels(times) if numbers else ()
+    marks = tuple(level.sigma / level.alpha for level in levels) or tuple(times.tolist())
     told = ", told their class" if system.task.classes and given_class else ""
-    levels = held_out.levels if train is not None else None
+    grey = held_out.levels if train is not None else None
     return Bits(
         system.name,
         SAYS[method] + told,
-        of(held_out),
+        found,
         None if train is None else of(train),
-        histogram(images(train), images(evenly(held_out, count)), levels) if levels else None,
+        histogram(images(train), images(evenly(held_out, count)), grey) if grey else None,
+        "σ/α" if numbers else "t",
+        marks,
     )
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-WIDTH, HEIGHT = 460, 260
-LEFT, RIGHT, TOP, BOTTOM = 54, 12, 14, 42
+WIDTH, HEIGHT = 460.0, 260.0
+LEFT, RIGHT, TOP, BOTTOM = 54.0, 12.0, 14.0, 42.0
 TICKS = 5
 
 Point = tuple[float, float]
@@ -130,7 +130,7 @@ class Frame:
         parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x, "middle", "label"))
         middle = (TOP + HEIGHT - BOTTOM) / 2
         turned = f'transform="rotate(-90 12 {middle})"'
-        parts.append(_text(12, middle, y, "middle", "label", turned))
+        parts.append(_text(12.0, middle, y, "middle", "label", turned))
         return "".join(parts)
 
 
@@ -168,6 +168,6 @@ def _text(x: float, y: float, said: str, anchor: str, kind: str = "tick", more: 
 def _svg(parts: Sequence[str], said: str) -> Markup:
     inside = "".join(parts)
     return Markup(
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg class="chart" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" '
         f'aria-label="{escape(said)}">{inside}</svg>'
     )

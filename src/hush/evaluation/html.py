@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from hush.evaluation.report import Report
 
 TEMPLATE = "report.html"
-STATES = {"good": "good", "fair": "look", "poor": "poor"}
 
 
 def page(report: "Report") -> str:
@@ -37,7 +36,6 @@ def page(report: "Report") -> str:
     told = {
         "report": report,
         "about": report.about,
-        "states": STATES,
         "scales": _scales(report),
         "figures": _figures(report),
     }
@@ -95,13 +93,9 @@ def _losses(report: "Report") -> tuple[str, Markup, tuple[str, ...]]:
 
 
 def _bits(report: "Report") -> tuple[str, Markup, tuple[str, ...]]:
-    rows = [
-        (name.replace("t ", "").split(" to ")[-1], bits) for name, bits, _ in report.bits.profile()
-    ]
-    says = (
-        "Where the bits go, from the noise (left) down to the data: each bar to the time below it."
-    )
-    return says, bars(rows, "down to time t", "bits per dimension"), ()
+    rows = [(name.split(" to ")[-1], bits) for name, bits, _ in report.bits.profile()]
+    says = "Where the bits go, from the noise (left) down to the data."
+    return says, bars(rows, f"down to {report.bits.unit}", "bits per dimension"), ()
 
 
 def _beliefs(report: "Report") -> tuple[str, Markup, tuple[str, ...]]:

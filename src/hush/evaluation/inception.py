@@ -23,7 +23,7 @@ LAYER = "2048"  # the last pooling
 _PACKAGE = "torch_fidelity"
 _CHUNK = 64
 
-Pictures = Float[Tensor, "count channel height width"]
+Pictures = Float[Tensor, " count *event"]
 
 
 def inception(weights: Path | None) -> FeatureSpace:
@@ -82,8 +82,8 @@ def _package() -> Iterator[ModuleType]:
     found = importlib.util.find_spec(_PACKAGE)
     if found is None:
         raise UserError(
-            "Features of Inception need torch-fidelity, which is not installed: pip install --no-deps "
-            "torch-fidelity."
+            "Features of Inception need torch-fidelity, which is not installed: pip install "
+            "--no-deps torch-fidelity."
         )
     whole = _PACKAGE in sys.modules
     sys.modules.setdefault(_PACKAGE, importlib.util.module_from_spec(found))

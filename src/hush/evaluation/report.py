@@ -1,9 +1,9 @@
 """All that is measured of a run that draws, as one value for the terminal, a page and Python."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,7 +12,7 @@ from hush.evaluation import verdicts
 from hush.evaluation.beliefs import Believed
 from hush.evaluation.bits import Bits
 from hush.evaluation.held_out import Losses
-from hush.evaluation.judgement import Judgement, Line
+from hush.evaluation.judgement import Judgement, Line, percent
 from hush.evaluation.memorisation import Memorisation
 from hush.evaluation.verdicts import Verdict
 from hush.evaluation.yardstick import Yardsticks
@@ -91,7 +91,7 @@ class Report:
         return [
             *(self.bits.lines() if self.bits else []),
             *(judged.lines() if judged else []),
-            *map(_belief, self.beliefs),
+            *(_belief(one, one is self.beliefs[0]) for one in self.beliefs),
         ]
 
     def save(self, path: str | Path) -> Path:
@@ -115,22 +115,17 @@ class Report:
         return f'<iframe srcdoc="{escape(self.page())}" style="{style}"></iframe>'
 
 
-class Told(Protocol):
-    """Whatever has the rows of a table."""
-
-    lines: Callable[[], list[Line]]
-
-
-def print_report(report: Told, console: "Console | None" = None) -> None:
+def print_report(report: Report | Judgement | Bits, console: "Console | None" = None) -> None:
     """The verdicts, if there are any, and the numbers as a table, on `console` or the standard
     output."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     console = console or Console()
     for verdict in getattr(report, "verdicts", ()):
         console.print(f"[bold]{verdict.question}[/] {verdict.says}", highlight=False)
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("what", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("how to read it")
@@ -139,11 +134,13 @@ def print_report(report: Told, console: "Console | None" = None) -> None:
     console.print(table)
 
 
-def _belief(one: Believed) -> Line:
-    parts = ["slope of the truth against the belief; 1 is ideal"]
+def _belief(one: Believed, first: bool) -> Line:
+    parts = ["slope of the truth against what is believed; 1 is ideal"] if first else []
     if one.spread is not None:
-        parts.append(f"squared error over variance {_told(one.spread)}, 1 is ideal")
-        parts.append(f"{100.0 * one.covered[0]:.1f} % within its 90 %")
+        parts.append(
+            f"squared error over variance {_told(one.spread)}, {percent(one.covered[0])} "
+            "within the 90 % told"
+        )
     return f"belief at t {one.time:.2g}", _told(one.slope), "; ".join(parts)
 
 

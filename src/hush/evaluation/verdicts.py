@@ -13,6 +13,7 @@ State = Literal["good", "fair", "poor"]
 
 SURE = 3.0  # standard errors
 NEAR = 2.0  # floors that are not far
+SLIGHT = 0.01  # of a belief's error: nobody would see it
 LITTLE = 0.05  # of the bits, or of a belief's error: more changes what the model is worth
 KEPT = 0.8  # of a perfect model's recall and coverage: less is much that is left out
 
@@ -103,9 +104,11 @@ def calibration(beliefs: tuple[Believed, ...]) -> Verdict | None:
     if worst is None:
         return None
     about = f"{worst.slope[0]:.3f} ± {worst.slope[1]:.3f} at t = {worst.time:.2g}, {gained(worst)}"
-    if not off:
-        says = f"At all {len(beliefs)} noise levels the truth against its belief has a slope of 1, "
-        return Verdict("Is it calibrated?", "good", says + "within three standard errors.")
+    if worst.gain < SLIGHT or not off:
+        says = (
+            f"Yes: the truth against its belief has the slope 1 at all {len(beliefs)} noise levels"
+        )
+        return Verdict("Is it calibrated?", "good", f"{says}, or all but; at worst {about}.")
     says = (
         f"At {len(off)} of {len(beliefs)} noise levels the truth against its belief has not the "
         f"slope 1; the worst is {about}."
