@@ -56,8 +56,8 @@ def pictures(mixture, count, seed):
 
 
 def examined(model, data):
-    train, unseen = pictures(data, 1500, seed=1), pictures(data, 900, seed=2)
-    asked = Asked(samples=900, records=600, features="raw", draws=16, start=1e-3)
+    train, unseen = pictures(data, 1000, seed=1), pictures(data, 600, seed=2)
+    asked = Asked(samples=600, records=400, features="raw", start=1e-3, seed=1)
     return examine(quick(exact(model)), train, unseen, asked)
 
 
@@ -120,7 +120,7 @@ def test_bits_are_the_entropy_and_there_is_no_gap(perfect):
     wanted, error = entropy(MIXTURE)
     for found in (perfect.bits.held_out, perfect.bits.train):
         assert abs(found.bits - wanted) < 3.0 * math.hypot(found.error, error) + 2e-3
-        assert found.error < 0.1
+        assert found.error < 0.15
     gap, error = perfect.bits.gap
     assert error == pytest.approx(math.hypot(perfect.bits.held_out.error, perfect.bits.train.error))
     assert abs(gap) < 3.0 * error
@@ -275,7 +275,8 @@ def test_the_parts_are_those_of_training(run):
     seen, unseen = parts(run, system, source(run, system, None))
     train, held_out = split(digits(), 0.05, seed=3)
     assert (seen.indices, unseen.indices) == (train.indices, held_out.indices)
-    other = InMemory(torch.zeros(4, 1, 8, 8), name="other")
+    labels = torch.arange(4)
+    other = InMemory(torch.zeros(4, 1, 8, 8), labels, digits().classes, name="other")
     seen, unseen = parts(run, system, other)
     assert (seen.indices, unseen) == (train.indices, other)
 
@@ -304,3 +305,25 @@ def test_the_command_in_the_page_makes_the_same_run(run):
     settings = jsonable(_settings(find("ddpm"), kind, options))
     settings.pop("recipe")
     assert settings == {key: record["arguments"][key] for key in settings}
+
+
+def test_windows_of_series_are_judged_by_the_same_page(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    out = tmp_path / "run"
+    line = "train ddpm --data sunspots --length 8 --width 8 --multipliers 1 --blocks 1 --attention "
+    line += "--dropout 0 --batch 8 --warmup 1 --chain 20 --steps 2 --held-out .3 --threads 1 --out"
+    cli.run([*line.split(), str(out)])
+    asked = f"evaluate {out} --samples 30 --evaluations 3 --threads 1 --draws 2 --count 40"
+    cli.run(asked.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "principal components" in said
+    assert "Does it copy?" in said
+    assert "data:image/png" in (out / "report.html").read_text()
+
+
+def test_data_of_other_classes_are_refused(run):
+    from hush.app.examining import source
+
+    other = InMemory(torch.zeros(4, 1, 8, 8), torch.arange(4) % 2, ("cat", "dog"))
+    with pytest.raises(UserError, match="has 2 classes"):
+        source(run, hush.load(run), other)

@@ -41,7 +41,7 @@ COMMANDS = {
         "teaching", "encoder --data FOLDER --out ENC", "what pictures show, for inpaint to heed"
     ),
     "evaluate": Command(
-        "evaluating", "RUN --data DATA", "how good a run is, beside what it is to be read against"
+        "evaluating", "RUN", "how good a run is, in words, a table and a page with pictures"
     ),
     "retell": Command(
         "retelling", "RUN --data DATA --out NEW", "the same weights with the best variances"

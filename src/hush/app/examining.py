@@ -61,6 +61,12 @@ def source(
             f"{data.name} has records of shape {tuple(data.shape)}, the run is of "
             f"{tuple(system.task.shape)}: give it data of the same kind."
         )
+    known = tuple(getattr(system.task, "classes", ()))
+    if known and tuple(data.classes) != known:
+        raise UserError(
+            f"{data.name} has {len(data.classes)} classes, and the run is told which of "
+            f"{', '.join(known)} a record is: give it data with these, as subfolders have them."
+        )
     return data
 
 

@@ -78,7 +78,7 @@ class Bits:
         if not found.profile:
             return []
         per = -(-len(found.profile) // BANDS)
-        ends = [*(f"{mark:.2g}" for mark in self.marks[::per]), "0"]
+        ends = [*map(_short, self.marks[::per]), "0"]
         rows = [("prior", found.prior, "what the end of the noise still shows")]
         for band, (high, low) in enumerate(pairwise(ends)):
             spent = sum(bits for _, bits in found.profile[band * per : (band + 1) * per])
@@ -135,6 +135,11 @@ def measured(
         "σ/α" if numbers else "t",
         marks,
     )
+
+
+def _short(mark: float) -> str:
+    """Two figures, and a large number as 2e4."""
+    return f"{mark:.2g}" if mark < 100.0 else f"{mark:.0e}".replace("e+0", "e")
 
 
 def evenly(source: Source, count: int) -> Source:

@@ -5,7 +5,7 @@ script is needed.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -149,8 +149,8 @@ def _log_ticks(frame: Frame) -> list[float]:
         for power in range(math.floor(frame.low_y), math.ceil(frame.high_y) + 1)
         for k in (1, 2, 5)
     ]
-    inside: Callable[[float], bool] = lambda v: frame.low_y <= math.log10(v) <= frame.high_y  # noqa: E731
-    return list(filter(inside, found))
+    kept = [value for value in found if frame.low_y <= math.log10(value) <= frame.high_y]
+    return kept if len(kept) > 2 else _ticks(10.0**frame.low_y, 10.0**frame.high_y)
 
 
 def _line(kind: str, start: Point, end: Point) -> str:
