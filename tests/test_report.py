@@ -56,7 +56,7 @@ def pictures(mixture, count, seed):
 
 
 def examined(model, data):
-    train, unseen = pictures(data, 1000, seed=1), pictures(data, 600, seed=2)
+    train, unseen = pictures(data, 1500, seed=1), pictures(data, 900, seed=2)
     asked = Asked(samples=600, records=400, features="raw", start=1e-3, seed=1)
     return examine(quick(exact(model)), train, unseen, asked)
 
