@@ -232,7 +232,9 @@ def test_pictures_held_out_are_a_perfect_model(parts, classifier):
     assert 0.4 < report.ratio < 2.5
     assert report.feature_distance < report.gaussian / 2
     assert report.memorisation.share <= 0.05
-    assert report.memorisation.nearest_sample == pytest.approx(report.memorisation.nearest_fresh, rel=0.1)
+    assert report.memorisation.nearest_sample == pytest.approx(
+        report.memorisation.nearest_fresh, rel=0.1
+    )
     assert report.real_or_fake == pytest.approx(0.5, abs=0.1)
 
 
