@@ -39,6 +39,7 @@ clean:
 	  || { echo "hush needs Python 3.11 or newer; name one: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps torch-fidelity
 	touch $@
 
 .venv/peers: .venv/ready benchmarks/peers.txt

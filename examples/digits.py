@@ -17,7 +17,7 @@ from torch import Tensor
 
 import hush
 from hush.data import Source, digits, grid, save, split, strip
-from hush.evaluation.report import judge, print_report
+from hush.evaluation import judge, print_report
 from hush.networks import Backbone
 from hush.rng import Streams
 from hush.samplers import Multistep

@@ -201,8 +201,8 @@ def test_the_training_pictures_as_samples_are_caught_as_copies(parts, classifier
     report = judge(images, labels, images, labels, tests, test_labels, 10, 17, 0, classifier)
     assert report.feature_distance == pytest.approx(report.floor, rel=1e-6)
     assert report.interval[0] < report.ratio < report.interval[1]
-    assert report.copies == 1.0
-    assert report.nearest_sample == 0.0
+    assert report.memorisation.share == 1.0
+    assert report.memorisation.nearest_sample == 0.0
     assert report.real_or_fake == pytest.approx(0.5, abs=0.08)
     assert report.class_agreement > 0.99
     assert report.trained_on_samples == pytest.approx(report.classifier_accuracy, abs=0.015)
@@ -217,7 +217,7 @@ def test_one_gaussian_is_many_floors_away_and_told_by_a_forest(parts, classifier
     assert report.interval[0] > 2.0
     assert 5.0 < report.ratio < 12.0
     assert report.real_or_fake > 0.93
-    assert report.copies < 0.005
+    assert report.memorisation.share < 0.005
     assert report.compared == 1000
     assert report.class_agreement is None
     assert report.trained_on_samples is None
@@ -231,8 +231,10 @@ def test_pictures_held_out_are_a_perfect_model(parts, classifier):
     report = judge(tests[:180], None, images, labels, *held, 10, 17, 0, classifier)
     assert 0.4 < report.ratio < 2.5
     assert report.feature_distance < report.gaussian / 2
-    assert report.copies <= 0.05
-    assert report.nearest_sample == pytest.approx(report.nearest_test, rel=0.1)
+    assert report.memorisation.share <= 0.05
+    assert report.memorisation.nearest_sample == pytest.approx(
+        report.memorisation.nearest_fresh, rel=0.1
+    )
     assert report.real_or_fake == pytest.approx(0.5, abs=0.1)
 
 

@@ -267,8 +267,8 @@ def test_many_processes_draw_and_measure_what_one_does(tmp_path):
     lines = [
         "sample {run} --count 9 --seed 7 --out {out}/a --steps 4 --trace",
         "sample {run} --count 5 --batch 4 --seed 7 --out {out}/b --steps 4 --guidance 2",
-        "evaluate {run} --data digits --count 20 --steps 5",
-        "evaluate {run} --data digits --count 1 --method continuous --draws 2",
+        "evaluate {run} --data digits --count 20 --steps 5 --samples 0",
+        "evaluate {run} --data digits --count 1 --method continuous --draws 2 --samples 0",
     ]
     one, three = (
         [line.format(run=run, out=tmp_path / out) for line in lines] for out in ("one", "three")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # what a type checker sees of the names below
     from hush import systems as systems
     from hush import tasks as tasks
     from hush import testing as testing
+    from hush.app.examining import evaluate as evaluate
     from hush.data.preview import show as show
     from hush.errors import UserError as UserError
     from hush.estimators import Forecaster as Forecaster
@@ -66,6 +67,7 @@ _NAMES = {
     "System": "hush.system",
     "Recipe": "hush.system",
     "UserError": "hush.errors",
+    "evaluate": "hush.app.examining",
     "load": "hush.systems.index",
     "show": "hush.data.preview",
     "train": "hush.training.loop",

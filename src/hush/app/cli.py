@@ -41,7 +41,7 @@ COMMANDS = {
         "teaching", "encoder --data FOLDER --out ENC", "what pictures show, for inpaint to heed"
     ),
     "evaluate": Command(
-        "evaluating", "RUN --data DATA", "how good a run is, beside what it is to be read against"
+        "evaluating", "RUN", "how good a run is, in words, a table and a page with pictures"
     ),
     "plan": Command(
         "planning", "RUN --evaluations N", "the sampler and grid that suit a run best at that cost"

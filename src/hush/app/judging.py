@@ -46,6 +46,24 @@ def answers(
     )
 
 
+def bits(
+    options: "Options",
+    system: "System",
+    seen: "Source | None",
+    unseen: "Source",
+    world: "World",
+) -> None:
+    """Measure the likelihood of answers under a run that makes pictures from others."""
+    from hush.evaluation.bits import measured
+    from hush.evaluation.report import print_report
+
+    how = {name: getattr(options, name) for name in ("method", "steps", "start", "draws", "seed")}
+    how |= {"given_class": not options.no_class, "count": options.count or len(unseen)}
+    found = measured(system, seen, unseen, world=world, **how)
+    if world.main:
+        print_report(found)
+
+
 def anomalies(
     options: "Options",
     system: "System",

@@ -25,7 +25,7 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def open_source(text: str | os.PathLike[str], **options: Any) -> Source:
-    """The source that `text` means, wherever it lies.
+    """The source that `text` means, wherever it lies; it keeps `asked`, the options.
 
     "digits" is scikit-learn's; a folder is read as pictures or, where it holds none, as the
     Parquet files or WebDataset shards in it; so is a .parquet or .tar file or a pattern of them;
@@ -36,9 +36,15 @@ def open_source(text: str | os.PathLike[str], **options: Any) -> Source:
     series those of `SeriesOptions`. Raises `UserError` for an unknown source, and for an option
     that the source cannot take.
     """
-    name = os.fspath(text)
+    source = _opened(os.fspath(text), options)
+    source.asked = options
+    return source
+
+
+def _opened(name: str, options: dict[str, Any]) -> Source:
     if holds_series(name, options):
         return _series(name, options)
+    options = dict(options)
     table = {key: options.pop(key) for key in _TABLE_OPTIONS if options.get(key) is not None}
     options = {key: value for key, value in options.items() if key not in _TABLE_OPTIONS}
     known = [field.name for field in fields(PictureOptions)]

@@ -33,7 +33,9 @@ def series(source: Any, **options: Any) -> Windows:
     table = cells(source if known is None else known(), chosen.delimiter)
     if known is not None:
         table.name = source
-    return Windows(timetable(table, chosen), chosen)
+    windows = Windows(timetable(table, chosen), chosen)
+    windows.asked = options
+    return windows
 
 
 def _known(source: Any) -> Callable[[], Any] | None:

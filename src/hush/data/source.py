@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import accumulate, groupby, pairwise
 from typing import Any
@@ -36,6 +36,8 @@ class Source(ABC):
     """How many grey levels lie evenly in [0, 1], both ends included; None when continuous."""
     notes: tuple[str, ...] = ()
     """What the user should know about how the data were read; the end of the summary."""
+    asked: Mapping[str, Any] = {}
+    """The options that it was opened with, but for its name."""
     blocks: tuple[int, ...] = ()
     """How many records lie in each file, in order, where a file is better read at one stretch."""
 

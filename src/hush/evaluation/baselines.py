@@ -38,7 +38,8 @@ def quantise(images: Float[Tensor, "*shape"], levels: int | None) -> Float[Tenso
 def fitted_gaussian(
     images: Float[Tensor, " n *event"], count: int, levels: int | None = None, seed: int = 0
 ) -> Float[Tensor, " count *event"]:
-    """`count` draws of the Gaussian that has the mean and covariance of `images`, quantised.
+    """`count` draws of the Gaussian that has the mean and covariance of `images`, moved to the
+    `levels`, or where there are none held to the range of the images.
 
     x = μ + Σ_i z_i (x_i - μ)/√(n - 1) with z_i ~ N(0, 1): it has exactly the covariance of the n
     pictures, and a matrix of all pixels against all is never made.
@@ -48,7 +49,8 @@ def fitted_gaussian(
     mean = flat.mean(0)
     weights = torch.randn(count, len(flat), generator=generator).to(flat)
     drawn = mean + weights @ (flat - mean) / max(1, len(flat) - 1) ** 0.5
-    return quantise(drawn.reshape(count, *images.shape[1:]), levels)
+    drawn = drawn.reshape(count, *images.shape[1:])
+    return quantise(drawn, levels) if levels else drawn.clamp(images.min(), images.max())
 
 
 def pixel_space(images: Float[Tensor, " n *event"], seed: int = 0) -> Space:

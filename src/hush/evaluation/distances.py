@@ -23,12 +23,15 @@ def frechet(a: Float[Tensor, "n dim"], b: Float[Tensor, "m dim"]) -> float:
     if min(len(a), len(b)) < 2:
         raise UserError(f"frechet got {len(a)} and {len(b)} samples; expected 2 or more of each.")
     a, b = a.double(), b.double()
-    cov_a, cov_b = (torch.atleast_2d(torch.cov(x.T)) for x in (a, b))
+    apart = (a.mean(0) - b.mean(0)).square().sum()
+    # With the mean taken off and over √(n - 1), xᵀx is the covariance.
+    a, b = ((x - x.mean(0)) / (len(x) - 1) ** 0.5 for x in (a, b))
     # tr (Σ_a Σ_b)^{1/2} is the sum of the singular values of Σ_a^{1/2} Σ_b^{1/2}: real, without
     # the square root of a product that is not symmetric, and sound where a covariance is singular.
-    shared = torch.linalg.svdvals(_root(cov_a) @ _root(cov_b)).sum()
-    apart = (a.mean(0) - b.mean(0)).square().sum()
-    return max(0.0, float(apart + cov_a.trace() + cov_b.trace() - 2.0 * shared))
+    # They are those of a bᵀ, too.
+    few = min(len(a), len(b)) < a.shape[1]
+    shared = torch.linalg.svdvals(a @ b.T if few else _root(a.T @ a) @ _root(b.T @ b)).sum()
+    return max(0.0, float(apart + a.square().sum() + b.square().sum() - 2.0 * shared))
 
 
 def _root(cov: Float[Tensor, "dim dim"]) -> Float[Tensor, "dim dim"]:

@@ -87,7 +87,7 @@ def likelihood(
     _check(system, method)
     world, decoder = world or World(device=device_of(system)), decoder or _decoder(system)
     denoiser = system.threshold(system.denoiser) if system.threshold else system.denoiser
-    levels = _levels(system, steps) if method == "bound" else []
+    levels: Sequence[Level] = _levels(system, steps) if method == "bound" else ()
     nats = torch.zeros(len(source), 3, dtype=torch.float64, device=world.device)
     spent = nats.new_zeros(0)
     mine = world.share(len(source))
@@ -101,6 +101,7 @@ def likelihood(
         else:
             at = system.denoiser.process.schedule.at_ratio(_start(system, start)).time
             terms = continuous(denoiser, x_0, rng, cond, decoder, at, draws)
+            levels = terms.levels
         part[:] = torch.stack((terms.total, terms.prior, terms.data), 1)
         spent = terms.steps.double().sum(1) + (spent if len(spent) else 0.0)
     return _estimate(system, nats, spent, levels, world)

@@ -18,6 +18,7 @@ from hush.likelihoods.bound import Bound, decoded, like
 from hush.likelihoods.decoders import Decoder, Density
 from hush.processes import GaussianProcess, Process
 from hush.rng import Streams
+from hush.schedules import Level
 from hush.tensors import Condition
 
 BLIND = -20.0  # log-SNR below which nothing is left to tell
@@ -35,7 +36,8 @@ def continuous(
     draws: int = 1,
 ) -> Bound:
     """The bound from the time `start` on, the integral estimated without bias from `draws` noised
-    states per sample, spread evenly; `steps` (draws, batch) holds their shares.
+    states per sample, spread evenly; `steps` (draws, batch) holds their shares; those of numbers
+    begin at `levels`, from the noise down.
 
     Numbers are drawn evenly in log-SNR, where the integrand is ½ ‖ε - ε̂‖²: the importance sampling
     of likelihood training. Tokens are drawn evenly in time. What is left at `start` is decoded from
@@ -54,7 +56,9 @@ def continuous(
     x_t = process.marginal(x_0, first).sample(rng.next(2 * draws))
     law = decoded(denoiser, x_t, first, cond, decoder)
     prior = kl(process.marginal(x_0, end), process.prior(*like(x_0)))
-    return Bound(prior, torch.stack(shares), -decoder(law, x_0))
+    return Bound(
+        prior, torch.stack(shares), -decoder(law, x_0), _begun(process, first, end, draws, rng)
+    )
 
 
 def _end(process: Process) -> float:
@@ -63,6 +67,16 @@ def _end(process: Process) -> float:
         return 1.0
     blind = process.schedule.time(torch.tensor([BLIND], dtype=torch.float64))
     return blind.item()
+
+
+def _begun(
+    process: Process, first: Level, end: float, draws: int, rng: Streams
+) -> tuple[Level, ...]:
+    """Where the part of each draw begins."""
+    if not isinstance(process, GaussianProcess):
+        return ()
+    u = torch.arange(draws, dtype=torch.float64, device=rng.index.device) / draws
+    return tuple(process.schedule.levels(_drawn(process, u, first.time, end)[0]))
 
 
 def _drawn(process: Process, u: Times, start: float, end: float) -> tuple[Times, Times]:

@@ -49,7 +49,7 @@ def train(
     """
     recipe, run = replace(recipe or system.recipe, **changes), Run(out)
     about = {"name": source.name, "classes": source.classes, "levels": source.levels}
-    about["channels"] = source.channels
+    about |= {"channels": source.channels, "asked": dict(source.asked)}
     record = {"name": system.name, "arguments": system.arguments, "data": about, "recipe": recipe}
     with joined() as world, ExitStack() as held:
         check(system, source, recipe, world)
