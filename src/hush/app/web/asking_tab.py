@@ -17,7 +17,7 @@ from hush.errors import UserError
 from hush.tasks.purify import PURIFIERS
 
 FREE = ("classes", "factor")  # what a run is told only if it was not trained to be given anything
-PAINT = "Paint over what is to be made anew."
+PAINT = "Paint the hole"
 
 
 def built(desk: Desk, chosen: gr.Dropdown) -> None:

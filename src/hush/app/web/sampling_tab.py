@@ -114,7 +114,7 @@ def wish(
     steps: int,
     seed: int,
     classes: list[str] | None,
-    guidance: float,
+    guidance: int | float,
 ) -> Any:
     """The options of the command that draws. Raises `UserError` for a run that wants something
     given first."""
