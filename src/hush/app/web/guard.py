@@ -72,7 +72,7 @@ class Runs:
 
     def path(self, name: str) -> Path:
         """The folder of a run. Raises `UserError` for a name that leads elsewhere or to no run."""
-        path = self.root if self.single and name == self.root.name else self._inside(name)
+        path = self.folder(name)
         if not (path / RECORD).is_file():
             raise UserError(f"There is no run {shown(name)} in {shown(self.shown)}.")
         return path
@@ -89,9 +89,13 @@ class Runs:
             raise UserError(
                 f"A run cannot be called {shown(name)!r}: use letters, digits, dots, dashes."
             )
-        return self._inside(name)
+        return self.folder(name)
 
-    def _inside(self, name: str) -> Path:
+    def folder(self, name: str) -> Path:
+        """The folder that a name means, whether there is a run in it yet or not. Raises `UserError`
+        for one that leads elsewhere."""
+        if self.single and name == self.root.name:
+            return self.root
         path = (self.root / name).resolve()
         if path == self.root or not path.is_relative_to(self.root):
             raise UserError(f"{shown(name)} is outside of {shown(self.shown)}: choose a run in it.")
@@ -119,5 +123,5 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _changed(run: Path) -> float:
-    """When a run last changed."""
-    return max(file.stat().st_mtime for file in run.iterdir())
+    """When a run last changed: checkpoints are put into its folder in one motion."""
+    return run.stat().st_mtime

@@ -1,6 +1,7 @@
 """Where a walk is watched: the picture, how far it is, a slider along its way, and Cancel. Two tabs
 have one."""
 
+import traceback
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from hush.app.web import drawing
 from hush.app.web.desk import Desk, Place
 from hush.app.web.walking import recorded
 from hush.app.web.wishes import Walk, told
+from hush.errors import UserError
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -81,10 +83,12 @@ def wired(
     def walked(request: gr.Request, *values: Any) -> Generator[Any]:
         place = desk.place(request.session_hash, stage.tab)
         try:
-            if not place.stop.asked():
+            if place.stop.asked():
+                yield wrong("Cancelled before it began")
+            else:
                 yield from asked(place, *values)
         except Exception as error:
-            yield failed(stage, error)
+            yield wrong(sentence(error))
         finally:
             desk.ended(place)
 
@@ -118,11 +122,11 @@ def looked(place: Place, number: int) -> tuple[str, str]:
     return picture, drawing.bar(frame.step / kept.steps, words)
 
 
-def watched(place: Place, walk: Walk, words: list[str], save: Any) -> Generator[Any]:
+def watched(place: Place, walk: Walk, command: list[str], save: Any) -> Generator[Any]:
     """The updates of a stage while a walk goes on, and when it has come to its end or was
     cancelled; `save` writes what was drawn, and says which file to offer."""
     place.system = walk.system
-    line = told(words)
+    line = told(command)
     for moment in recorded(walk.states(), walk.seen, place.stop.asked, place.kept):
         frame = moment.frame
         if moment.over:
@@ -138,20 +142,21 @@ def watched(place: Place, walk: Walk, words: list[str], save: Any) -> Generator[
         file = save(place.kept.frames[-1].data)
     elif place.stop.asked():
         step = place.kept.frames[last].step
-        words_ = f"Cancelled after step {step} of {place.kept.steps}; the way until there is kept"
-        progress = drawing.bar(step / place.kept.steps, words_, "wrong")
+        words = f"Cancelled after step {step} of {place.kept.steps}; the way until there is kept"
+        progress = drawing.bar(step / place.kept.steps, words, "wrong")
     along = gr.update(maximum=max(1, last), value=last, visible=True)
     offered = gr.update(value=str(file) if file else None, visible=bool(file))
     yield picture, progress, along, line, offered
 
 
-def failed(stage: Stage, error: Exception) -> list[Any]:
-    """What went wrong, as a sentence where the picture's progress is told."""
-    from hush.errors import UserError
+def sentence(error: Exception) -> str:
+    """What went wrong, in a sentence; of what nobody foresaw the terminal has the whole story."""
+    if isinstance(error, UserError):
+        return str(error)
+    traceback.print_exception(error)
+    return f"This went wrong, and the terminal says where: {error or type(error).__name__}"
 
-    if not isinstance(error, UserError):
-        import traceback
 
-        traceback.print_exception(error)
-    words = str(error) or type(error).__name__
+def wrong(words: str) -> list[Any]:
+    """The updates of a stage of which only the progress says something else."""
     return [gr.skip(), drawing.bar(0.0, words, "wrong"), gr.skip(), gr.skip(), gr.skip()]

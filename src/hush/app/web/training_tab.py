@@ -101,7 +101,7 @@ def begun(desk: Desk, system: str, data: str, name: str, *values: Any) -> Any:
 
 def stopped(desk: Desk, name: str | None) -> Any:
     """Ask the training of a run to end."""
-    child = desk.trainings.of(desk.runs.new(name)) if name and not desk.runs.single else None
+    child = desk.trainings.of(desk.runs.folder(name)) if name else None
     if child is None or child.status is not None:
         return drawing.bar(0.0, "This page trains nothing there just now.", "wrong")
     child.stop()
@@ -114,7 +114,7 @@ def watch(desk: Desk, name: str | None, before: str) -> list[Any]:
         empty = drawing.empty("What a run learns is shown here, as it learns it.")
         return [empty, "", gr.update(visible=False), "", "", "nothing"]
     try:
-        run = desk.runs.new(name) if not desk.runs.single else desk.runs.path(name)
+        run = desk.runs.folder(name)
     except UserError as error:
         return [drawing.bar(0.0, str(error), "wrong"), "", gr.skip(), "", "", before]
     child, lines = desk.trainings.of(run), curves.metrics(run)
