@@ -55,6 +55,9 @@ def tab(address, browser):
     opened.goto(address)
     opened.wait_for_selector("#sample-begin")
     opened.get_by_text("x8x8").wait_for()
+    # What suits the run has come: from here on nothing but the test changes a setting.
+    chosen = "document.querySelector('#sample-sampler input').value == 'multistep'"
+    opened.wait_for_function(f"() => {chosen}")
     yield opened
     opened.close()
     assert hosts <= {"127.0.0.1", "the page"}

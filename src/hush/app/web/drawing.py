@@ -17,7 +17,6 @@ from hush.system import System
 Picture = Float[Tensor, "channel height width"]
 Pictures = Float[Tensor, "count channel height width"]
 
-CLASSES = 10  # columns of a sheet of as many classes
 SHARP = 256  # pixels below which a side is drawn as squares
 
 
@@ -48,8 +47,7 @@ def sheet(system: System, data: Tensor) -> Picture:
     """Samples side by side or, of series, one below the other."""
     if data.ndim == 3:
         return system.task.picture(data[: system.task.shows])
-    whole_rows = len(system.task.classes) == CLASSES and len(data) % CLASSES == 0
-    return grid(data, CLASSES if whole_rows else None)
+    return grid(data)
 
 
 def drawn(system: System, data: Tensor, alt: str) -> str:

@@ -88,7 +88,7 @@ def seeds(tab: str) -> gr.Number:
     """A seed, and a button for another one."""
     with gr.Row(elem_classes="hush-seed"):
         seed = gr.Number(
-            _seed,
+            _seed(),
             precision=0,
             minimum=0,
             label="Seed",

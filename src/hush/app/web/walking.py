@@ -89,5 +89,7 @@ def recorded(
             shown = time.monotonic()
             due = shown + max(pause, SHARE * (shown - now))
         if stopped():
+            if not keep:
+                kept.frames.append(Frame(step, float(state.t.time), seen(state)))
             states.close()
             return
