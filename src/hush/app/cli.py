@@ -51,6 +51,7 @@ COMMANDS = {
     ),
     "export": Command("exporting", "RUN --out FOLDER", "a trained model as a folder of diffusers"),
     "certify": Command("certifying", "", "hold samplers, grids and schedules against exact data"),
+    "app": Command("serving", "[RUN]", "a page to do all this, and watch the noise lift"),
     "cite": Command("listing", "RUN", "the papers behind a run"),
 }
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from hush.system import System
     from hush.tasks.edit import Judge
+    from hush.tasks.restore import Question
 
 Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 Word = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
@@ -92,61 +93,89 @@ class Uncrop(Options):
     """Pixels to be made on the left."""
 
 
+ASKED: dict[str, type[Options]] = {
+    "upscale": Upscale,
+    "inpaint": Inpaint,
+    "uncrop": Uncrop,
+    "colourise": Exact,
+    "restore": Options,
+    "denoise": Options,
+}
+
+
 def upscale(arguments: list[str]) -> None:
     """Larger pictures."""
-    _answer("upscale", Upscale, arguments)
+    _answer("upscale", arguments)
 
 
 def inpaint(arguments: list[str]) -> None:
     """Pictures whose holes are filled."""
-    _answer("inpaint", Inpaint, arguments)
+    _answer("inpaint", arguments)
 
 
 def uncrop(arguments: list[str]) -> None:
     """Pictures that go on beyond their edges."""
-    _answer("uncrop", Uncrop, arguments)
+    _answer("uncrop", arguments)
 
 
 def colourise(arguments: list[str]) -> None:
     """Grey pictures in colour."""
-    _answer("colourise", Exact, arguments)
+    _answer("colourise", arguments)
 
 
 def restore(arguments: list[str]) -> None:
     """Pictures as they were before JPEG."""
-    _answer("restore", Options, arguments)
+    _answer("restore", arguments)
 
 
 def denoise(arguments: list[str]) -> None:
     """Pictures without their noise."""
-    _answer("denoise", Options, arguments)
+    _answer("denoise", arguments)
 
 
-def _answer(verb: str, kind: type[Options], arguments: list[str]) -> None:
-    from hush.app.inputs import begun, opened
+def _answer(verb: str, arguments: list[str]) -> None:
+    from hush.app.inputs import begun
     from hush.tasks.edit import ranked, towards
-    from hush.tasks.restore import answers, question
+    from hush.tasks.restore import answers
 
-    options = tyro.cli(kind, args=arguments, prog=f"hush {verb}", description=Options.__doc__)
+    options = tyro.cli(
+        ASKED[verb], args=arguments, prog=f"hush {verb}", description=Options.__doc__
+    )
     if options.count < 1:
         raise UserError(f"--count must be 1 or more, got {options.count}.")
     seed = random.getrandbits(31) if options.seed is None else options.seed
-    system = _settled(begun(options.run, options.threads), options)
-    grey = None if verb == "colourise" else system.task.shape[0]
-    pictures = opened(options.inputs, grey)
+    system = settled(begun(options.run, options.threads), options)
+    pictures = given(verb, options, system)
     judge, own = _wanted(options)
     for name, picture in pictures:
-        whole, about = _about(verb, options, picture)
-        about["exact"] = isinstance(options, Exact) and options.exact
-        asked = question(system, verb, whole, seed=seed, **about)
+        whole, asked = questioned(verb, options, system, picture, seed)
         asked = towards(system, asked, judge, options.guidance) if judge else asked
         drawn = answers(system, asked, options.count, seed, tile=options.tile, **own)
         drawn = ranked(judge, drawn)[0] if judge else drawn
-        _write(options.out, name, whole, drawn.cpu())
+        write(options.out, name, whole, drawn.cpu())
     print(f"{len(pictures)} answered with seed {seed}, {options.count} each, in {options.out}")
 
 
-def _settled(system: "System", options: Options) -> "System":
+def given(verb: str, options: Options, system: "System") -> "list[tuple[str, Tensor]]":
+    """(name, picture) of all that is asked about."""
+    from hush.app.inputs import opened
+
+    return opened(options.inputs, None if verb == "colourise" else system.task.shape[0])
+
+
+def questioned(
+    verb: str, options: Options, system: "System", picture: "Tensor", seed: int
+) -> "tuple[Tensor, Question]":
+    """The picture, on a larger canvas if it is to go on, and what is asked about it."""
+    from hush.tasks.restore import question
+
+    whole, about = _about(verb, options, picture)
+    about["exact"] = isinstance(options, Exact) and options.exact
+    return whole, question(system, verb, whole, seed=seed, **about)
+
+
+def settled(system: "System", options: Options) -> "System":
+    """The system with the sampler and the steps that were asked for."""
     from hush.app.choices import SAMPLERS, choose
 
     if options.sampler:
@@ -190,7 +219,7 @@ def _wanted(options: Options) -> tuple["Judge | None", dict[str, Any]]:
     return judge, {} if judge else {"kind": options.classes, "scale": options.guidance}
 
 
-def _write(out: Path, name: str, picture: "Tensor", drawn: "Tensor") -> None:
+def write(out: Path, name: str, picture: "Tensor", drawn: "Tensor") -> None:
     """The answers to one picture, how far they differ, and all beside what was given."""
     import torch
 

@@ -13,6 +13,7 @@ from hush.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from hush.samplers import State
     from hush.system import System
     from hush.world import World
 
@@ -114,7 +115,7 @@ def _sample(options: Options, world: "World") -> None:
     seed, out = world.first(lambda: _place(options))
     cond = options.classes.split(",") if options.classes else None
     mine, pictures = _drawn(chain, cond, seed, options, world)
-    _write(chain, pictures, cond, out, mine)
+    write(chain, pictures, cond, out, mine)
     world.wait()
     if not world.main:
         return
@@ -198,7 +199,7 @@ def settled(
     return replace(system, sampler=by, grid=times)
 
 
-def _write(
+def write(
     chain: "list[System]", pictures: "Tensor", cond: list[str] | None, out: Path, mine: range
 ) -> None:
     """Each of `mine` as a file of its own, named by its number and class."""
@@ -222,11 +223,14 @@ def _trace(
 
     states = system.walk(min(TRACED, options.count), cond, seed=seed, guidance=options.guidance)
     kept = [round(i * system.grid.steps / (MOMENTS - 1)) for i in range(MOMENTS)]
-    frames = {}
-    for step, state in enumerate(states):
-        if step in kept:
-            x = state.x
-            if x.is_floating_point():  # scaled to the variance of data, so that noise stays visible
-                x = x * (state.t.alpha**2 + state.t.sigma**2) ** -0.5
-            frames[step] = system.codec.decode(x).cpu()
+    frames = {step: seen(system, state) for step, state in enumerate(states) if step in kept}
     save(strip([frames[step] for step in kept]), out / "trace.png")
+
+
+def seen(system: "System", state: "State") -> "Tensor":
+    """Where a walk stands as data to be looked at: scaled to the variance of data, so that noise
+    stays visible."""
+    x = state.x
+    if x.is_floating_point():
+        x = x * (state.t.alpha**2 + state.t.sigma**2) ** -0.5
+    return system.codec.decode(x).cpu()

@@ -101,6 +101,21 @@ def answers(
     around it at every step (Avrahami et al. 2022, "Blended diffusion for text-driven editing of
     natural images"). `options` go on to `System.sample`.
     """
+    posed, how = pose(system, asked, sampler, grid, tile, kind, scale)
+    return kept(asked, posed.sample(count, seed=seed, batch=batch, **how, **options))
+
+
+def pose(
+    system: System,
+    asked: Question,
+    sampler: Sampler | None = None,
+    grid: Grid | int | None = None,
+    tile: int | None = None,
+    kind: str | None = None,
+    scale: float = 1.0,
+) -> tuple[System, dict[str, Any]]:
+    """The system that answers a question, and the arguments its `sample` or `walk` answers it by;
+    what comes of these is still to be `kept` to what is known. See `answers`."""
     task, told = system.task, isinstance(system.task, FromPicture)
     if not told:
         system = replace(system, task=replace(task, shape=asked.event))
@@ -118,7 +133,11 @@ def answers(
     free = ClassifierFree(scale) if scale != 1.0 else None
     guidance = InTurn(tuple(part for part in (tiles, free, asked.guidance) if part))
     cond = asked.cond if told else -1 if kind is None and task.classes else kind
-    drawn = system.sample(count, cond, sampler, grid, seed, guidance, batch=batch, **options)
+    return system, {"cond": cond, "sampler": sampler, "grid": grid, "guidance": guidance}
+
+
+def kept(asked: Question, drawn: Pictures) -> Pictures:
+    """What was drawn, with the known pixels as they are."""
     if asked.mask is None:
         return drawn
     return torch.where(asked.mask.to(drawn.device), drawn, asked.known.to(drawn))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hush.data import Source, save, strip
 from hush.evaluation.held_out import Losses, held_out_each
-from hush.evaluation.yardstick import verdict, yardsticks
+from hush.evaluation.yardstick import Yardsticks, verdict, yardsticks
 from hush.networks import suits
 from hush.processes import Encoded, GaussianProcess
 from hush.rng import Streams, derive
@@ -88,19 +88,25 @@ class Reports:
         if self.world.main:
             save(drawn, path, overwrite=True)
         named = {f"held_out/{time}": loss for time, loss in losses.items()}
-        self.journal.report(step, {"held_out/mean": mean, **named})
+        than = self._yardsticks()
+        beside = _named(than) if than else {}
+        self.journal.report(step, {"held_out/mean": mean, **named, **beside})
         self.line.tell(f"step {step}: held-out loss {mean:.4f}, samples in {path}")
-        self._warn(found)
+        self._warn(found, than)
         return True
 
-    def _warn(self, found: Losses) -> None:
+    def _yardsticks(self) -> Yardsticks | None:
+        """What models that know no network would score, for the process that reports it."""
+        if not self.world.main:
+            return None
+        return yardsticks(self.system, self.learnt, self.held_out, self.recipe.seed)
+
+    def _warn(self, found: Losses, than: Yardsticks | None) -> None:
         """Say so where a model that knows no network does as well."""
-        if self.world.main:
-            than = yardsticks(self.system, self.learnt, self.held_out, self.recipe.seed)
-            told = verdict(found, than) if than else None
-            if told and told != self._warned:
-                self.line.tell(told)
-            self._warned = told
+        told = verdict(found, than) if than else None
+        if told and told != self._warned:
+            self.line.tell(told)
+        self._warned = told
 
     def _drawn(self, stopped: Callable[[], bool]) -> Tensor | None:
         """A picture of some samples, as the task shows them, each process having drawn a share;
@@ -189,3 +195,9 @@ class Reports:
                 f"Stopped and saved at step {step} of {self.recipe.steps} in {self.run.path}; run "
                 "the same command again to go on."
             )
+
+
+def _named(than: Yardsticks) -> dict[str, float]:
+    """The yardsticks' losses at each noise level, as a line of metrics has them."""
+    both = {"average": than.constant, "gaussian": than.gaussian}
+    return {f"{name}/{t}": loss for name, one in both.items() for t, loss in one.means().items()}
