@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from hush.data.cells import cells
+from hush.data.cells import Cells, cells
 from hush.data.known_series import KNOWN
 from hush.data.series_options import SeriesOptions
 from hush.data.timetable import timetable
@@ -29,11 +29,16 @@ def series(source: Any, **options: Any) -> Windows:
     for key in options.keys() - set(OPTIONS):
         raise UserError(f"{key}: no such option of series; {nearest(key, OPTIONS)}")
     chosen = SeriesOptions(**options)
+    return Windows(timetable(table(source, chosen), chosen), chosen)
+
+
+def table(source: Any, options: SeriesOptions) -> Cells:
+    """The cells of a source of `series`."""
     known = _known(source)
-    table = cells(source if known is None else known(), chosen.delimiter)
+    found = cells(source if known is None else known(), options.delimiter)
     if known is not None:
-        table.name = source
-    return Windows(timetable(table, chosen), chosen)
+        found.name = source
+    return found
 
 
 def _known(source: Any) -> Callable[[], Any] | None:
