@@ -38,6 +38,7 @@ _NAMES = {
     "System": "hush.system",
     "Recipe": "hush.system",
     "UserError": "hush.errors",
+    "inspect": "hush.inspection",
     "load": "hush.systems.index",
     "train": "hush.training.loop",
 }
