@@ -81,9 +81,8 @@ def _columns() -> list[Column]:
     """The options that `hush train` has whatever is trained."""
     import tyro
 
-    def column(name: str, form: Any, says: str, default: Any = MISSING, **more: Any) -> Column:
-        about = Annotated[form, tyro.conf.arg(help=says, **more)]
-        return (name, about) if default is MISSING else (name, about, field(default=default))
+    def column(name: str, form: Any, says: str, default: Any = MISSING) -> Column:
+        return name, Annotated[form, tyro.conf.arg(help=says)], field(default=default)
 
     auto = "Choose what is not said, for these data and this machine, as `hush inspect` tells; a "
     auto += "run that goes on keeps what it was begun with."

@@ -38,7 +38,7 @@ class Terms:
     ) -> "Terms":
         """With what this machine has, where nothing is said."""
         device = World().device
-        return cls(name, said, hours or HOURS, most or memory(device), device)
+        return cls(name, said, float(hours or HOURS), float(most or memory(device)), device)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ def candidate(
     accumulate = terms.said.get("accumulate")
     part = batch // accumulate if accumulate else print_.part(batch, terms.memory)
     width = settings.get("width", getattr(settings.get("backbone"), "width", None))
-    rates = recipe(terms.name, width, batch, goal.samples) if goal else {}
+    samples = batch * terms.said["steps"] if "steps" in terms.said else goal and goal.samples
+    rates = recipe(terms.name, width, batch, samples) if samples else {}
     if suits("bf16", terms.device) and terms.device.type != "cpu":
         rates["precision"] = "bf16"
     rates |= {"batch": batch, "accumulate": batch // (part or 1)}

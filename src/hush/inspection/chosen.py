@@ -38,7 +38,7 @@ def chosen(source: Source, terms: Terms) -> tuple[Choice, ...]:
         *heard,
         _network(best, larger, terms),
         _batch(best, terms),
-        *(() if goal is None else _steps(best, goal, len(seen))),
+        *(() if goal is None else _steps(best, len(seen))),
         _time(best, goal, terms),
     )
 
@@ -101,7 +101,7 @@ def _batch(best: Candidate, terms: Terms) -> Choice:
     return Choice("batch", f"{batch:,} in {accumulate} parts", why, settings)
 
 
-def _steps(best: Candidate, goal: Useful, count: int) -> tuple[Choice, Choice]:
+def _steps(best: Candidate, count: int) -> tuple[Choice, Choice]:
     now = best.recipe
     rates = {name: getattr(now, name) for name in RATES if name in best.settings}
     rate = f"{now.learning_rate:.2g}, {now.decay}"
@@ -117,5 +117,8 @@ def _steps(best: Candidate, goal: Useful, count: int) -> tuple[Choice, Choice]:
 def _time(best: Candidate, goal: Useful | None, terms: Terms) -> Choice:
     step = f"{seconds(best.pace.step)} a step, measured now on {called(terms.device)}"
     busy = f"; alone on it, {span(best.hours * best.pace.share)}" if best.pace.busy else ""
-    means = f" until {goal.means}" if goal else ", for the paper's steps"
-    return Choice("time", span(best.hours), f"{step}{busy};{means}".replace(";,", ","))
+    if "steps" in terms.said:
+        means = "for the steps you say"
+    else:
+        means = f"until {goal.means}" if goal else "for the steps of the paper"
+    return Choice("time", span(best.hours), f"{means}; {step}{busy}")

@@ -12,6 +12,7 @@ NEAR = 0.05  # of its deviation: what a thumbnail changes by when a picture is s
 APART = 0.5  # of the distance that is usual from a picture to its nearest
 FLAT = 0.02  # the least deviation: below it there is nothing in a picture to compare
 FEW = 8  # pictures of which nothing is usual yet
+LUMA = torch.tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)
 _BLOCK = 1024
 
 
@@ -35,9 +36,10 @@ def digest(picture: Tensor) -> bytes:
 def thumbnails(
     images: Float[Tensor, "picture channel height width"],
 ) -> Float[Tensor, "picture pixel"]:
-    """Each picture as at most 8x8 means of its grey, around their mean and over their deviation,
-    scaled so that a distance is the root of the mean square of what is different."""
-    grey = images[:, :3].mean(1, keepdim=True)
+    """Each picture as at most 8x8 means of its brightness (Rec. 601, which JPEG keeps best),
+    around their mean, as a vector of length 1; shorter where it is flat."""
+    weights = LUMA if images.shape[1] >= 3 else LUMA.sum(0, keepdim=True)
+    grey = (weights * images[:, : len(weights)]).sum(1, keepdim=True)
     sides = [min(SIDE, side) for side in grey.shape[2:]]
     small = torch.nn.functional.adaptive_avg_pool2d(grey, sides).flatten(1)
     small = small - small.mean(1, keepdim=True)

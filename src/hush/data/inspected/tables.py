@@ -218,8 +218,8 @@ def _stamps(table: Table) -> list[Finding]:
     """What is wrong with stamps: twice, out of order, and with holes between them."""
     found = []
     inner = np.diff(table.codes) == 0
-    twice = np.flatnonzero(inner & (np.diff(table.moment) == 0))
-    if len(twice):
+    twice = np.flatnonzero(inner & (np.diff(table.moment) == 0)).tolist()
+    if twice:
         pairs = [sorted((int(table.rows[i]), int(table.rows[i + 1]))) for i in twice]
         what = f"{counted(len(twice), 'stamp')} twice"
         named = zip(pairs, twice, strict=True)
@@ -233,7 +233,7 @@ def _stamps(table: Table) -> list[Finding]:
     apart = np.where(inner, np.diff(table.steps), 0.0)
     holes = np.flatnonzero(apart > 1.5)
     if len(holes) and len(holes) < 0.1 * len(apart):  # of many, they are the spacing itself
-        holes = holes[np.argsort(-apart[holes], kind="stable")]
+        holes = holes[np.argsort(-apart[holes], kind="stable")].tolist()
         what = f"{counted(len(holes), 'hole')} between stamps"
         said = [f"{apart[i]:.3g} steps before row {table.rows[i + 1]}" for i in holes]
         where = some([f"{hole}{_of(table, i)}" for hole, i in zip(said, holes, strict=True)])
