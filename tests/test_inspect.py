@@ -144,7 +144,7 @@ def unread(root):
         (flat, "warning", "1 picture of one colour throughout"),
         (small, "warning", f"1 picture smaller than {SIDE}x{SIDE}, and blurred by it"),
         (long, "warning", "1 picture so long that a crop takes more than half"),
-        (unread, "warning", "1 .heic files are not read"),
+        (unread, "warning", "of a kind that is not read: 1 .heic"),
     ],
 )
 def test_a_planted_fault_is_found_and_nothing_else(photos, plant, severity, what):

@@ -31,7 +31,8 @@ def chosen(source: Source, terms: Terms) -> tuple[Choice, ...]:
     noise = measured(system, seen, system.recipe.seed)
     heard = [] if noise is None else _noise(noise, system, source, terms)
     fixed = {key: value for choice in heard for key, value in choice.settings.items()}
-    goal = useful(TABLE[terms.name].task, math.prod(source.shape), isinstance(source, Windows))
+    windows = isinstance(source, Windows)
+    goal = useful(TABLE[terms.name].task, math.prod(source.shape), windows, len(seen))
     best, larger = climbed(source, goal, terms, fixed)
     return (
         _normaliser(system.codec, source),
@@ -52,10 +53,8 @@ def _normaliser(codec: Codec, source: Source) -> Choice:
     if not isinstance(codec, Affine):
         return Choice("normaliser", kind, f"the paper's{held}")
     low, high = (float(codec.encode(end.reshape(1))) for end in (codec.low, codec.high))
-    value = f"{kind}, {low:.3g} to {high:.3g}"
-    return Choice(
-        "normaliser", value, f"of {float(codec.low):.3g} to {float(codec.high):.3g}{held}"
-    )
+    data = f"the data run from {float(codec.low):.3g} to {float(codec.high):.3g}"
+    return Choice("normaliser", f"{kind}, {low:.3g} to {high:.3g}", data + held)
 
 
 def _noise(noise: Noise, system: System, source: Source, terms: Terms) -> list[Choice]:
@@ -106,7 +105,8 @@ def _steps(best: Candidate, count: int) -> tuple[Choice, Choice]:
     rates = {name: getattr(now, name) for name in RATES if name in best.settings}
     rate = f"{now.learning_rate:.2g}, {now.decay}"
     seen = now.steps * now.batch
-    why = f"{seen:,} samples, each of the data {seen / count:.2g} times"
+    again = f"{seen / count:,.0f}" if seen >= 10 * count else f"{seen / count:.2g}"
+    why = f"{seen:,} samples, each of the data {again} times"
     settings = {"steps": now.steps, "sample_every": now.sample_every}
     return (
         Choice("learning rate", rate, "as in runs measured, by width and batch", rates),
@@ -121,4 +121,7 @@ def _time(best: Candidate, goal: Useful | None, terms: Terms) -> Choice:
         means = "for the steps you say"
     else:
         means = f"until {goal.means}" if goal else "for the steps of the paper"
-    return Choice("time", span(best.hours), f"{means}; {step}{busy}")
+    over = (
+        f"more than the {terms.hours:g} hours, yet the least; " if best.hours > terms.hours else ""
+    )
+    return Choice("time", span(best.hours), f"{over}{means}; {step}{busy}")

@@ -32,7 +32,7 @@ def sized(
     small = at(SIDES[0])
     hours = _hours(small, terms)
     known = [side for side in SIDES if side <= middle]
-    spans = {side: hours * (side / SIDES[0]) ** _power(terms) for side in known}
+    spans = {side: hours * (side / SIDES[0]) ** _power(terms, len(source)) for side in known}
     fit = [side for side in known if spans[side] <= terms.hours]
     side = fit[-1] if fit else known[0]
     beyond = [other for other in known if other > side]
@@ -49,12 +49,12 @@ def _choice(side: int, why: str) -> Choice:
 
 def _hours(source: EncodedPictures, terms: Terms) -> float:
     """Of the smallest network."""
-    goal = useful(TABLE[terms.name].task, math.prod(source.shape), False)
+    goal = useful(TABLE[terms.name].task, math.prod(source.shape), False, len(source))
     (network, *_) = ladder(terms.name, source.shape, dict(terms.said), 0.0)
     return timed(source, candidate(source, goal, terms, network, network)).hours
 
 
-def _power(terms: Terms) -> int:
+def _power(terms: Terms, count: int) -> int:
     """How hours grow with the side: a step as its square, and the steps with it unless said."""
-    grows = useful(TABLE[terms.name].task, 3072, False) is not None and "steps" not in terms.said
-    return 4 if grows else 2
+    goals = (useful(TABLE[terms.name].task, numbers, False, count) for numbers in (3072, 12288))
+    return 2 if "steps" in terms.said or len(set(goals)) == 1 else 4

@@ -143,9 +143,11 @@ def _depths(source: EncodedPictures, seen: Seen) -> list[Finding]:
     dim = [i for i in deep if seen.highs[i] < DIM]
     if dim:
         top = round(float(seen.highs[dim].max()) * 65535)
-        what = f"{counted(len(dim), '16-bit picture')} use 0 to {top:,} of 65,535 and are dark"
+        what = f"{counted(len(dim), '16-bit picture')} with no value above {top:,} of 65,535"
         where = some([_name(source, seen.places[i]) for i in dim])
-        found.append(Finding("warning", what, where, "stretch them to the whole range"))
+        found.append(
+            Finding("warning", what, where, "stretch them to the whole range, or they are dark")
+        )
     return found
 
 
@@ -209,5 +211,5 @@ def _beside(source: EncodedPictures) -> list[Finding]:
     if not unread:
         return []
     kinds = Counter(os.path.splitext(name)[1].lower() for name in unread)
-    what = f"{', '.join(f'{n:,} {kind}' for kind, n in kinds.items())} files are not read"
+    what = f"of a kind that is not read: {', '.join(f'{n:,} {k}' for k, n in kinds.items())}"
     return [Finding("warning", what, some(list(map(shown, unread))), "convert them to PNG or JPEG")]

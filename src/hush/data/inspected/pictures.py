@@ -72,9 +72,8 @@ def _opened(source: Source, part: Sequence[int]) -> Iterator[Tensor | BrokenPict
 
 def _facts(source: Source, seen: Seen) -> tuple[Fact, ...]:
     count, opened = len(source), len(seen.places) + len(seen.broken)
-    facts = [Fact("pictures", f"{count:,}")]
-    if opened < count:
-        facts[0] = Fact("pictures", f"{count:,}, of which {opened:,} were opened, spread evenly")
+    says = f"{count:,}, of which {opened:,} were opened, spread evenly"
+    facts = [Fact("pictures", says if opened < count else f"{count:,}")]
     facts.append(Fact("sizes", _sizes(source)))
     facts.append(Fact("colours", _colours(source)))
     facts.append(Fact("levels", _levels(source)))
