@@ -1,63 +1,87 @@
-"""Few steps on real digits: 10 evaluations on a planned grid beside 10, 20 and 50 DDIM steps.
+"""Few steps on real digits: what `hush plan` finds beside the defaults and DDIM.
 
-    python benchmarks/planned.py [RUN]      # by default runs/demo, which `make demo` leaves
+    python benchmarks/planned.py [--run runs/demo] [--evaluations 8 10] [--threads 2]
 
-The Fréchet distance is to all real digits, in the features of a classifier trained on them, for
-several seeds of 1440 samples each; it varies from seed to seed, so the table gives mean and range.
+The run is what `make demo` leaves. The Fréchet distance is to all real digits, in the features of a
+classifier trained on them, for several seeds of 1440 samples each, the same for every way; it
+varies from seed to seed, so the table gives mean and range, and the planned way's difference from
+hush's default, seed by seed.
+
 Writes benchmarks/results/planned.md.
 """
 
-import sys
 from pathlib import Path
 
 import torch
+from measure import header, options, write
+from torch import Tensor
 
 import hush
+from hush.app.choices import word
 from hush.data import digits
 from hush.evaluation.baselines import quantise
 from hush.evaluation.classifier import embed, fit_classifier
 from hush.evaluation.distances import frechet
-from hush.samplers import Ancestral, Multistep, default
+from hush.samplers import Ancestral, Plan, default
 from hush.samplers.grids import Chain, Given
 
-SEEDS, COUNT, EVALUATIONS = range(4), 1440, 10
+SEEDS, COUNT, TRIED = range(6), 1440, 128
 
 
 def main() -> None:
     """Plan, draw, measure, write."""
-    torch.set_num_threads(2)
-    model = hush.load(sys.argv[1] if len(sys.argv) > 1 else "runs/demo")
-    data = digits()
+    parser = options(__doc__, rounds=1)
+    parser.add_argument("--run", type=Path, default=Path("runs/demo"))
+    parser.add_argument("--evaluations", type=int, nargs="+", default=[8, 10])
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    model, data = hush.load(given.run), digits()
     record = data.read(range(len(data)))
     judge = fit_classifier(record["image"], record["label"], classes=10, seed=1)
     real = embed(judge, record["image"])
-    plans = model.plan(EVALUATIONS, count=128)
-    best = plans[0]
-    print(*plans[:5], sep="\n")
-    ways = {
-        f"planned: {_words(best)}": (best.sampler, best.grid),
-        "hush default, 10": default(EVALUATIONS),
-        "Multistep(2), 10 trailing": (Multistep(2), Chain(10)),
-        **{f"DDIM, {n} trailing": (Ancestral(0.0), Chain(n)) for n in (10, 20, 50)},
-    }
-    rows = []
-    for name, (sampler, grid) in ways.items():
+
+    def distances(sampler: hush.samplers.Sampler, grid: hush.samplers.grids.Grid) -> Tensor:
         found = []
         for seed in SEEDS:
             drawn = model.sample(COUNT, sampler=sampler, grid=grid, seed=seed)
             found.append(frechet(embed(judge, quantise(drawn, data.levels)), real))
-        rows.append((name, sum(found) / len(found), min(found), max(found)))
-        print(rows[-1], flush=True)
-    base = next(mean for name, mean, *_ in rows if name == "DDIM, 50 trailing")
-    lines = ["| way | mean | range | of 50 DDIM steps |", "|---|---|---|---|"]
-    lines += [f"| {n} | {m:.3f} | {a:.3f}-{b:.3f} | {m / base:.2f} |" for n, m, a, b in rows]
-    text = f"# Planned walks on digits\n\n{__doc__.strip()}\n\n" + "\n".join(lines) + "\n"
-    (Path(__file__).parent / "results" / "planned.md").write_text(text)
+        return torch.tensor(found)
+
+    lines = [header("python benchmarks/planned.py", given)]
+    for count in given.evaluations:
+        best = model.plan(count, TRIED)[0]
+        ways = {
+            f"planned: {_words(best)}": (best.sampler, best.grid),
+            "hush's default": default(count),
+            "the system's own sampler": (model.sampler, Chain(count)),
+            "DDIM": (Ancestral(0.0), Chain(count)),
+        }
+        found = {name: distances(*way) for name, way in ways.items()}
+        lines += table(count, found)
+    fine = distances(Ancestral(0.0), Chain(50))
+    lines += ["", f"50 steps of DDIM: {_range(fine)}."]
+    write("planned.md", lines)
 
 
-def _words(plan: hush.samplers.Plan) -> str:
-    grid = "a searched grid" if isinstance(plan.grid, Given) else type(plan.grid).__name__
-    return f"{type(plan.sampler).__name__}({plan.sampler.order}) on {grid}, {EVALUATIONS}"
+def table(evaluations: int, found: dict[str, Tensor]) -> list[str]:
+    """The ways of one number of evaluations, the planned one first."""
+    lines = ["", f"**{evaluations} evaluations**", ""]
+    lines += ["| way | mean (range) | less the planned, seed by seed |", "|---|---|---|"]
+    planned = next(iter(found.values()))
+    for name, each in found.items():
+        gaps = each - planned
+        spread = f"{gaps.mean():+.3f} ± {gaps.std() / len(gaps) ** 0.5:.3f}"
+        lines.append(f"| {name} | {_range(each)} | {spread if each is not planned else ''} |")
+    return lines
+
+
+def _range(each: Tensor) -> str:
+    return f"{each.mean():.3f} ({each.min():.3f}-{each.max():.3f})"
+
+
+def _words(plan: Plan) -> str:
+    grid = "a searched grid" if isinstance(plan.grid, Given) else word(plan.grid)
+    return f"{word(plan.sampler)} on {grid}"
 
 
 if __name__ == "__main__":

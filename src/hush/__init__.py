@@ -10,7 +10,36 @@ Names are imported when first used, so that `import hush` is quick.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what a type checker sees of the names below
+    from hush import codecs as codecs
+    from hush import data as data
+    from hush import denoisers as denoisers
+    from hush import distributions as distributions
+    from hush import evaluation as evaluation
+    from hush import guidance as guidance
+    from hush import interop as interop
+    from hush import likelihoods as likelihoods
+    from hush import networks as networks
+    from hush import noise as noise
+    from hush import objectives as objectives
+    from hush import processes as processes
+    from hush import rng as rng
+    from hush import samplers as samplers
+    from hush import schedules as schedules
+    from hush import systems as systems
+    from hush import tasks as tasks
+    from hush import testing as testing
+    from hush.data.preview import show as show
+    from hush.errors import UserError as UserError
+    from hush.estimators import Forecaster as Forecaster
+    from hush.estimators import Imputer as Imputer
+    from hush.inspection import inspect as inspect
+    from hush.system import Recipe as Recipe
+    from hush.system import System as System
+    from hush.systems.index import load as load
+    from hush.training.loop import train as train
 
 _ROOMS = (
     "codecs",
@@ -40,6 +69,7 @@ _NAMES = {
     "UserError": "hush.errors",
     "inspect": "hush.inspection",
     "load": "hush.systems.index",
+    "show": "hush.data.preview",
     "train": "hush.training.loop",
 }
 

@@ -5,12 +5,13 @@ import inspect
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, is_dataclass, replace
-from typing import Any
+from typing import Any, ParamSpec
 
 import torch
 from torch import Tensor
 
 from hush.codecs import Codec
+from hush.data.preview import listed
 from hush.denoisers import Denoiser
 from hush.errors import UserError
 from hush.guidance import ClassifierFree, Guidance
@@ -22,10 +23,12 @@ from hush.samplers import Plan, Sampler, State, plan, walk
 from hush.samplers.grids import Grid
 from hush.tensors import Condition, each
 
+P = ParamSpec("P")
+
 LARGEST = 10**6  # a number among the settings of a stored run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class System:
     """A method: what is modelled, how it is trained, how it is walked.
 
@@ -53,6 +56,27 @@ class System:
     name: str = ""
     cite: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
+
+    def slots(self) -> dict[str, Any]:
+        """What it is made of, by the names of the slots; the denoiser as its parts."""
+        denoiser = self.denoiser
+        weights = sum(part.numel() for part in denoiser.parameters())
+        network = getattr(denoiser, "network", None)
+        parts = {
+            "process": denoiser.process,
+            "network": f"{type(network or denoiser).__name__}, {weights / 1e6:.2f} M weights",
+            "parameterisation": getattr(denoiser, "parameterisation", None),
+        }
+        rest = ("codec", "objective", "sampler", "grid", "threshold", "task")
+        told = parts | {name: getattr(self, name) for name in rest}
+        return {name: value for name, value in told.items() if value is not None}
+
+    def __repr__(self) -> str:
+        rows = [f"  {name:18}{value}" for name, value in self.slots().items()]
+        return "\n".join([f"{self.name or 'system'} ({self.cite or 'no paper'})", *rows])
+
+    def _repr_html_(self) -> str:
+        return listed(f"{self.name or 'system'} ({self.cite or 'no paper'})", self.slots().items())
 
     @torch.no_grad()
     def sample(
@@ -166,15 +190,15 @@ class System:
         return denoiser.eval(), x, rng.next(), self.codec.told(cond)
 
 
-def cited(cite: str) -> Callable[[Callable[..., System]], Callable[..., System]]:
+def cited(cite: str) -> Callable[[Callable[P, System]], Callable[P, System]]:
     """Give a system's function its paper, and make what it returns remember the name and the
     arguments it was called with, so that a run can store them and be made again from them."""
 
-    def wrap(function: Callable[..., System]) -> Callable[..., System]:
+    def wrap(function: Callable[P, System]) -> Callable[P, System]:
         signature = inspect.signature(function)
 
         @functools.wraps(function)
-        def build(*args: Any, **kwargs: Any) -> System:
+        def build(*args: P.args, **kwargs: P.kwargs) -> System:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             made = function(*bound.args, **bound.kwargs)

@@ -1,5 +1,5 @@
-"""Words of the command line that name a value: `multistep:order=2,basis=data` is
-Multistep(order=2, basis=Data()). What is inside a value goes in parentheses:
+"""Words of the command line that name a value, and the word for one: `multistep:order=2,basis=data`
+is Multistep(order=2, basis=Data()). What is inside a value goes in parentheses:
 `restart:sampler=multistep(order=2),repeats=3`."""
 
 import ast
@@ -86,6 +86,39 @@ def choose(table: Mapping[str, Any], what: str, text: str) -> Any:
         known = "" if "known are" in hint else f" Known are {', '.join(sorted(table))}."
         raise UserError(f"There is no {what} {name!r}: {hint}{known}")
     return _changed(table[name], changes, f"{what} {name}")
+
+
+def word(value: Any) -> str:
+    """The word for a sampler or a grid: that of the table nearest to it, with what differs after a
+    colon, so that `choose` gives it back.
+
+    >>> word(Multistep(2, bases.Data(), corrector=4))
+    'multistep:order=2,basis=data,corrector=4'
+    """
+    table = next(one for one in (SAMPLERS, GRIDS) if type(value) in map(type, one.values()))
+    name, said = _said(value, table)
+    return f"{name}:{said}" if said else name
+
+
+def _said(value: Any, table: Mapping[str, Any]) -> tuple[str, str]:
+    """The name in a table that needs the fewest changes to be this value, and these."""
+    told = []
+    for name, base in table.items():
+        if type(base) is type(value):
+            pairs = [(f.name, getattr(value, f.name), getattr(base, f.name)) for f in fields(base)]
+            told.append((name, [f"{key}={_spelt(own)}" for key, own, old in pairs if own != old]))
+    name, changes = min(told, key=lambda one: len(one[1]))
+    return name, ",".join(changes)
+
+
+def _spelt(value: Any) -> str:
+    """A setting as `_value` reads it."""
+    if not is_dataclass(value):
+        return value if isinstance(value, str) else repr(value).replace(" ", "")
+    tables = (SAMPLERS, GRIDS, BASES)
+    table = next(one for one in tables if type(value) in map(type, one.values()))
+    name, said = _said(value, table)
+    return f"{name}({said})" if said else name
 
 
 def _changed(value: Any, changes: str, what: str) -> Any:

@@ -46,6 +46,9 @@ COMMANDS = {
     "evaluate": Command(
         "evaluating", "RUN --data DATA", "how good a run is, beside what it is to be read against"
     ),
+    "plan": Command(
+        "planning", "RUN --evaluations N", "the sampler and grid that suit a run best at that cost"
+    ),
     "retell": Command(
         "retelling", "RUN --data DATA --out NEW", "the same weights with the best variances"
     ),

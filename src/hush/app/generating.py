@@ -69,7 +69,7 @@ def generate(arguments: list[str]) -> None:
             raise UserError(f"--{name} must be 1 or more, got {number}.")
     how = (options.evaluations, options.sampler, options.grid, options.steps)
     system = begun(options.run, options.threads, not options.last, series=True)
-    system = settled(system, *how)
+    system = settled(system, *how, options.run)
     must_draw(system)
     channels, seed = learnt(options.run), options.seed
     seed = random.getrandbits(31) if seed is None else seed

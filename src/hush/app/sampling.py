@@ -39,7 +39,9 @@ class Options:
     out: Folder = None
     """Where to; by default samples/seed-SEED inside the run."""
     evaluations: Whole = None
-    """How often the network may be asked, fewer are faster: hush's own sampler and grid for it."""
+    """How often the network may be asked, fewer are faster: by the plan that `hush plan` has made
+    for so many, else hush's own sampler and grid for it. Without this and the next three: by the
+    newest plan, where there is one, else as the system's paper walks."""
     sampler: Word = None
     """Or by name: ddim, multistep, heun, dpm_solver++, unipc, … (a wrong name tells all);
     settings after a colon: multistep:order=2,basis=data."""
@@ -100,7 +102,7 @@ def _sample(options: Options, world: "World") -> None:
     chain = []
     for run in (options.run, *options.then):
         how = (options.evaluations, options.sampler, options.grid, options.steps)
-        chain.append(settled(load(run, average=not options.last), *how))
+        chain.append(settled(load(run, average=not options.last), *how, run))
         chain[-1].denoiser.to(world.device)
         chain[-1].codec.to(world.device)
     system = chain[0]
@@ -166,19 +168,23 @@ def settled(
     sampler: str | None,
     grid: str | None,
     steps: int | None,
+    run: Path,
 ) -> "System":
-    """The system with the sampler, grid and steps that were asked for."""
+    """The system of a run with the sampler, grid and steps that were asked for, or planned."""
     from hush.app.choices import GRIDS, SAMPLERS, choose
+    from hush.app.planning import kept
     from hush.samplers import default
     from hush.samplers.grids import Given
 
-    if evaluations is not None:
-        if sampler or grid or steps is not None:
-            raise UserError(
-                "--evaluations chooses the sampler, the grid and its steps: leave out --sampler, "
-                "--grid and --steps, or leave out --evaluations."
-            )
-        by, times = default(evaluations)
+    asked = (sampler, grid, steps) != (None, None, None)
+    if evaluations is not None and asked:
+        raise UserError(
+            "--evaluations chooses the sampler, the grid and its steps: leave out --sampler, "
+            "--grid and --steps, or leave out --evaluations."
+        )
+    plan = None if asked else kept(run, evaluations)
+    if plan or evaluations is not None:
+        by, times = plan.walker() if plan else default(evaluations)
         return replace(system, sampler=by, grid=times)
     by = choose(SAMPLERS, "sampler", sampler) if sampler else system.sampler
     times = system.grid

@@ -19,7 +19,7 @@ TABLE = "captions.csv"
 COLUMNS = ("picture", "caption")
 
 
-def captioned(path: str | os.PathLike, options: PictureOptions | None = None) -> "Captioned":
+def captioned(path: str | os.PathLike[str], options: PictureOptions | None = None) -> "Captioned":
     """The pictures of a folder with the captions of its captions.csv, whose columns are "picture",
     a path within the folder, and "caption"; or where there is none, with the names of the
     subfolders that they lie in. Raises `UserError` for pictures without a caption."""

@@ -21,7 +21,7 @@ Columns = dict[str, np.ndarray]  # by name, a number for each row of the table
 def filled(
     source: Windows,
     answer: Float[Tensor, "channel stamp"],
-    out: str | os.PathLike | None = None,
+    out: str | os.PathLike[str] | None = None,
     quantiles: Mapping[float, Float[Tensor, "channel stamp"]] | None = None,
 ) -> Any:
     """Write the table of `source` with its missing values filled by `answer`, to the file `out`,

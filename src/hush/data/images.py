@@ -17,7 +17,7 @@ _CLUTTER = ("__macosx", "thumbs.db", "desktop.ini")
 
 
 def images(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     size: int | tuple[int, int] | None = None,
     channels: Literal[1, 3, 4] | None = None,
     crop: Crop = "centre",
@@ -46,7 +46,7 @@ def images(
     )
 
 
-def folder(path: str | os.PathLike, options: PictureOptions) -> EncodedPictures:
+def folder(path: str | os.PathLike[str], options: PictureOptions) -> EncodedPictures:
     """`images`, with the options as one value."""
     root = os.path.expanduser(os.fspath(path))
     if not os.path.exists(root):

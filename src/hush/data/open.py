@@ -24,7 +24,7 @@ _SHARD, _TABLE = ".tar", ".parquet"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def open_source(text: str | os.PathLike, **options: Any) -> Source:
+def open_source(text: str | os.PathLike[str], **options: Any) -> Source:
     """The source that `text` means, wherever it lies.
 
     "digits" is scikit-learn's; a folder is read as pictures or, where it holds none, as the

@@ -19,8 +19,8 @@ _NAMED = 3  # of those that a message is about
 
 
 def pairs(
-    path: str | os.PathLike,
-    given: str | os.PathLike,
+    path: str | os.PathLike[str],
+    given: str | os.PathLike[str],
     size: int | tuple[int, int] | None = None,
     given_size: int | tuple[int, int] | None = None,
     channels: Literal[1, 3, 4] | None = None,
@@ -41,8 +41,8 @@ def pairs(
 
 
 def paired(
-    path: str | os.PathLike,
-    given: str | os.PathLike,
+    path: str | os.PathLike[str],
+    given: str | os.PathLike[str],
     options: PictureOptions,
     given_size: int | tuple[int, int] | None = None,
 ) -> "Pairs":

@@ -23,7 +23,7 @@ VISIBLE = 32  # pixels a picture should span to be seen
 
 def save(
     image: Float[Tensor, "channel height width"],
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     levels: int | None = 256,
     overwrite: bool = False,
 ) -> Path:
@@ -100,6 +100,11 @@ def strip(
     if not moments:
         raise UserError("strip of no moments: expected at least one.")
     return grid(torch.stack(list(moments), dim=1).flatten(0, 1), len(moments), pad, zoom)
+
+
+def png(image: Float[Tensor, "channel height width"]) -> bytes:
+    """A picture as the bytes of a PNG of 256 levels."""
+    return _encoded(image, Path("picture.png"), deep=False)
 
 
 def _kind(path: Path) -> str:

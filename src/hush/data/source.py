@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
+from html import escape
 from itertools import accumulate, groupby, pairwise
 from typing import Any
 from zlib import crc32
@@ -66,6 +67,17 @@ class Source(ABC):
         if self.classes:
             parts.append(f"{len(self.classes)} class{'' if len(self.classes) == 1 else 'es'}")
         return "; ".join([", ".join(parts), *self.notes])
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.summary()}"
+
+    def _repr_html_(self) -> str:
+        from hush.data.preview import MOST, show
+
+        count = min(len(self), MOST)
+        record = self.read([place * len(self) // count for place in range(count)]) if count else {}
+        shown = (show(record[name]) for name in ("image", "series") if name in record)
+        return "".join(one._repr_html_() + "<br>" for one in shown) + escape(repr(self))
 
     def parted(self, fraction: float, most: int, seed: int) -> tuple["Source", "Source"]:
         """(to learn from, held out): records at random, unless they overlap, as windows do."""

@@ -19,7 +19,7 @@ ENDING = ".parquet"
 
 
 def table(
-    name_or_path: str | os.PathLike,
+    name_or_path: str | os.PathLike[str],
     column: str | None = None,
     label: str | None = None,
     split: str | None = None,

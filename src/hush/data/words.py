@@ -3,7 +3,7 @@
 import os
 
 
-def shown(path: str | os.PathLike) -> str:
+def shown(path: str | os.PathLike[str]) -> str:
     """A path that can be printed: what is no UTF-8, no letter and no sign becomes an escape.
 
     >>> shown("a\\nb.png")

@@ -74,7 +74,7 @@ def ranks(samples: Samples, truth: Truth, mask: Mask = None) -> Float64[Tensor, 
 
 
 def calibration_plot(
-    curves: Mapping[str, Calibration], out: str | os.PathLike | None = None
+    curves: Mapping[str, Calibration], out: str | os.PathLike[str] | None = None
 ) -> Any:
     """A matplotlib figure of calibration curves by name, with their intervals; a file if `out`."""
     from matplotlib.figure import Figure

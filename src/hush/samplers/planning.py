@@ -17,7 +17,7 @@ from hush.samplers.grids import Focused, Given, Grid, Karras, LogSNR, Uniform
 from hush.samplers.multistep import Multistep
 from hush.samplers.search import FINE, Teacher, searched
 from hush.schedules import Schedule
-from hush.tensors import Condition
+from hush.tensors import Condition, each
 
 SAMPLERS: tuple[Sampler, ...] = (
     Multistep(2, corrector=2),
@@ -73,7 +73,7 @@ def plan(
         )
     fine, half = max(96, 4 * evaluations), len(x) // 2
     learn, judge = (
-        Trial(denoiser, x[part], None if cond is None else cond[part], fine)
+        Trial(denoiser, x[part], each(lambda given, part=part: given[part], cond), fine)
         for part in (slice(half), slice(half, None))
     )
     sized = [replace(grid, steps=evaluations) for grid in grids]

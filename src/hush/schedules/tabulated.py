@@ -15,7 +15,7 @@ from hush.schedules.betas import betas_from_alpha_bar, cosine_betas, linear_beta
 from hush.tensors import Number
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tabulated(Schedule):
     """A chain q(x_i | x_{i-1}) = N(√(1-β_i) x_{i-1}, β_i I), i = 1 … T, with step i at t = i/T.
 
@@ -27,7 +27,7 @@ class Tabulated(Schedule):
     for betas that are not between 0 and 1.
     """
 
-    betas: tuple[float, ...] = field(default_factory=linear_betas, repr=False)
+    betas: tuple[float, ...] = field(default_factory=linear_betas)
 
     def __post_init__(self) -> None:
         if not self.betas:
@@ -38,6 +38,9 @@ class Tabulated(Schedule):
                     f"The betas of a chain lie between 0 and 1 (only the last may be 1), got "
                     f"{beta:g} at step {step} of {self.steps}."
                 )
+
+    def __repr__(self) -> str:
+        return f"Tabulated(steps={self.steps}, betas {self.betas[0]:.3g} to {self.betas[-1]:.3g})"
 
     @classmethod
     def linear(cls, steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> "Tabulated":

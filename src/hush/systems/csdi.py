@@ -4,7 +4,6 @@ from torch import nn
 
 from hush.codecs import PerChannel
 from hush.denoisers import GaussianDenoiser
-from hush.denoisers.parameterisations import Noise
 from hush.networks.two_axis import TwoAxis
 from hush.objectives import Denoising
 from hush.processes import GaussianProcess
@@ -12,6 +11,7 @@ from hush.samplers import Ancestral
 from hush.samplers.grids import Chain
 from hush.schedules import Tabulated, quadratic_betas
 from hush.system import Recipe, System, cited
+from hush.systems.predicted import PREDICTED, Predicted
 from hush.tasks.series import Hide, Impute
 
 
@@ -57,12 +57,19 @@ def csdi(
     return told(Impute.of(shape, features, horizon, hide), network, schedule, recipe)
 
 
-def told(task: Impute, network: nn.Module, schedule: Tabulated, recipe: Recipe) -> System:
+def told(
+    task: Impute,
+    network: nn.Module,
+    schedule: Tabulated,
+    recipe: Recipe,
+    predict: Predicted = "noise",
+) -> System:
     """The slots of a chain over series whose network is told what is known of them."""
+    says, weight = PREDICTED[predict]
     return System(
         codec=PerChannel(task.shape[0], task.features),
-        denoiser=GaussianDenoiser(GaussianProcess(schedule), network, Noise()),
-        objective=Denoising(cond_dropout=0.0),
+        denoiser=GaussianDenoiser(GaussianProcess(schedule), network, says),
+        objective=Denoising(weight, cond_dropout=0.0),
         sampler=Ancestral(),
         grid=Chain(schedule.steps),
         task=task,

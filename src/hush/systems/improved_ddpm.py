@@ -4,19 +4,18 @@ from typing import Literal
 
 from hush.codecs import Range
 from hush.denoisers import GaussianDenoiser
-from hush.denoisers.parameterisations import Noise, V
 from hush.denoisers.variances import Interpolated, Unit, Zero
 from hush.guidance import Clip
 from hush.likelihoods.decoders import Binned, Decoder, Density
 from hush.networks import Backbone
 from hush.objectives import Denoising, Hybrid, Objective, Variational
 from hush.objectives.times import LossAware
-from hush.objectives.weights import Simple, SNRPlusOne
 from hush.processes import GaussianProcess
 from hush.samplers import Ancestral
 from hush.samplers.grids import Chain
 from hush.schedules import Tabulated
 from hush.system import Recipe, System, cited
+from hush.systems.predicted import PREDICTED, Predicted
 from hush.tasks import Generate
 
 VARIANCES = {"learned": Interpolated(), "small": Zero(), "large": Unit()}
@@ -32,7 +31,7 @@ def improved_ddpm(
     backbone: Backbone = Backbone(blocks=3, attention=(1, 2), dropout=0.3),
     levels: int | None = 256,
     chain: int = 4000,
-    predict: Literal["noise", "v"] = "noise",
+    predict: Predicted = "noise",
     variance: Literal["learned", "small", "large"] = "learned",
     loss: Literal["hybrid", "bound"] = "hybrid",
     clip: bool = True,
@@ -61,7 +60,7 @@ def improved_ddpm(
     decoder = Binned(2.0 / (levels - 1)) if levels else Density()
     return System(
         codec=Range(),
-        denoiser=GaussianDenoiser(process, network, V() if predict == "v" else Noise(), told),
+        denoiser=GaussianDenoiser(process, network, PREDICTED[predict][0], told),
         objective=_objective(predict, variance, loss, decoder, chain),
         sampler=Ancestral(eta=1.0, settle=True),
         grid=Chain(min(100, chain)),
@@ -71,10 +70,12 @@ def improved_ddpm(
     )
 
 
-def _objective(predict: str, variance: str, loss: str, decoder: Decoder, chain: int) -> Objective:
+def _objective(
+    predict: Predicted, variance: str, loss: str, decoder: Decoder, chain: int
+) -> Objective:
     if loss == "bound":
         return Variational(decoder, times=LossAware(chain))
-    simple = Denoising(SNRPlusOne() if predict == "v" else Simple())
+    simple = Denoising(PREDICTED[predict][1])
     if variance != "learned":
         return simple
     return Hybrid(simple, Variational(decoder, only_variance=True))

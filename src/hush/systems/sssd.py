@@ -4,6 +4,7 @@ from hush.networks.structured import Structured
 from hush.schedules import Tabulated
 from hush.system import Recipe, System, cited
 from hush.systems.csdi import told
+from hush.systems.predicted import Predicted
 from hush.tasks.series import Hide, Impute
 
 
@@ -23,6 +24,7 @@ def sssd(
     chain: int = 200,
     beta_first: float = 2e-5,
     beta_last: float = 4e-3,
+    predict: Predicted = "noise",
     recipe: Recipe = Recipe(steps=150_000, batch=16, learning_rate=2e-4, warmup=0),
 ) -> System:
     """SSSD: the noise of what is hidden predicted from what is known, as by CSDI, with structured
@@ -44,9 +46,11 @@ def sssd(
         dropout: share of activations dropped in training.
         chain: T, steps of the chain.
         beta_first: β_1 of a chain of 1000 steps (scaled by 1000/T for others).
-        beta_last: β_T, likewise.
+        beta_last: β_T, likewise. The paper's chain ends at ᾱ_T = .13, though walks begin without
+            any signal; three times as much ends at ᾱ_T = .002, where v tells more than noise.
+        predict: what the network says: the noise, or v = α ε - σ x_0 with its own loss.
         recipe: how it is trained.
     """
     network = Structured(shape[0], width, depth, states, features, dropout=dropout)
     schedule = Tabulated.linear(chain, beta_first, beta_last)
-    return told(Impute.of(shape, features, horizon, hide), network, schedule, recipe)
+    return told(Impute.of(shape, features, horizon, hide), network, schedule, recipe, predict)

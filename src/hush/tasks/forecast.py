@@ -83,7 +83,7 @@ class Forecast:
             found.append(SampleForecast(shaped, start.to_period()[0], name or None))
         return found
 
-    def write(self, out: str | os.PathLike, quantiles: Sequence[float] = ()) -> None:
+    def write(self, out: str | os.PathLike[str], quantiles: Sequence[float] = ()) -> None:
         """The frame as a CSV file, or as Parquet by its ending; dates in ISO 8601. Raises
         `UserError` for a file that cannot be written."""
         path, frame = os.path.expanduser(os.fspath(out)), self.frame(quantiles)
