@@ -171,7 +171,7 @@ def cells(source: Any, delimiter: str = ",") -> Cells:
     """The cells of a CSV or Parquet file, named by its path, or of a DataFrame or Series."""
     if type(source).__module__.split(".")[0] == "pandas":
         return FrameCells(source)
-    if not isinstance(source, str | os.PathLike[str]):
+    if not isinstance(source, str | os.PathLike):
         raise UserError(
             f"series got a {type(source).__name__}; expected the path of a CSV or Parquet file, or "
             "a DataFrame or Series of pandas."
