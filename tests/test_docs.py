@@ -27,6 +27,7 @@ def shortened(text):
     text = re.sub(r"(\bsteps=|--steps )[2-9]\d+", r"\g<1>2", text)
     text = re.sub(r"(systems\.ddpm\(data.*)\)", r"\1, chain=50)", text)
     text = re.sub(r"(train ddpm)", r"\1 --chain 50", text)
+    text = re.sub(r"--auto\b", "--auto --hours 1e-9 --steps 2 --batch 4", text)
     text = re.sub(r"\bevaluations=\d+", "evaluations=3", text)
     text = re.sub(r"--size \d+", "--size 16", text)
     return re.sub(r"\b(width[ =])\d+", r"\g<1>8", text)
@@ -58,8 +59,8 @@ def test_the_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     lines = [line[2:] for block in blocks("console") for line in block.splitlines()]
     commands = [shlex.split(shortened(line), comments=True) for line in lines]
     ours = [command[1:] for command in commands if command[0] == "hush"]
-    asked = "systems train sample cite train train sample train upscale inpaint detect purify "
-    asked += "certify evaluate retell train export"
+    asked = "systems train sample cite inspect train train train sample train upscale inpaint "
+    asked += "detect purify certify evaluate retell train export"
     assert [command[0] for command in ours] == asked.split()
     for command in ours:
         cli.run(command)

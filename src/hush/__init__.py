@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # what a type checker sees of the names below
     from hush.errors import UserError as UserError
     from hush.estimators import Forecaster as Forecaster
     from hush.estimators import Imputer as Imputer
+    from hush.inspection import inspect as inspect
     from hush.system import Recipe as Recipe
     from hush.system import System as System
     from hush.systems.index import load as load
@@ -68,6 +69,7 @@ _NAMES = {
     "Recipe": "hush.system",
     "UserError": "hush.errors",
     "evaluate": "hush.app.examining",
+    "inspect": "hush.inspection",
     "load": "hush.systems.index",
     "show": "hush.data.preview",
     "train": "hush.training.loop",

@@ -1,11 +1,24 @@
-"""How a system is trained: numbers, and nothing of any paper."""
+"""How a system is trained: numbers, and nothing of any paper; and what was chosen, and why."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from hush.errors import UserError
 from hush.networks import Precision
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Something that was chosen for data and a machine, and why."""
+
+    name: str
+    value: str
+    """For a person to read."""
+    why: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What it sets: options of the command line by name, fields of a recipe, a network, a system or
+    of how data are read."""
 
 
 @dataclass(frozen=True)

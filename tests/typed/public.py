@@ -32,3 +32,6 @@ for state in loaded.walk(3):
     now: Tensor | dict[str, Tensor] = state.x
 hush.Imputer()
 hush.Forecaster(horizon=3)
+report = hush.inspect("photos/", hours=3.0, size=64)
+assert_type(report.build(), hush.System)
+why: list[str] = [choice.why for choice in report.choices]

@@ -18,6 +18,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "systems": Command("listing", "", "the table of systems: name, data, task, paper"),
+    "inspect": Command(
+        "inspecting", "DATA", "what is in your data, and what hush would choose for it"
+    ),
     "train": Command(
         "training", "SYSTEM --data DATA --out RUN", "learn from your data; run again to go on"
     ),

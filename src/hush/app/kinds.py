@@ -1,8 +1,7 @@
 """Kinds of data on the command line: the options of each, and what its data say to a system."""
 
-import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -30,10 +29,6 @@ class Kind(ABC):
     @abstractmethod
     def opened(self, name: str, options: Any) -> "Source":
         """The source that the options mean, as the system of that name learns it."""
-
-    @abstractmethod
-    def decided(self, name: str, function: Callable, source: "Source") -> dict[str, Any]:
-        """What the data decide of the system of that name, for each parameter of `own`."""
 
     def must_suit(self, system: "System", source: "Source", options: Any) -> None:  # noqa: B027
         """Raise `UserError` unless the system can learn from the source."""
@@ -69,21 +64,6 @@ class Pictures(Kind):
             raise UserError(f"{source.name} holds series, not pictures: train one of {known}.")
         return source
 
-    def decided(self, name: str, function: Callable, source: "Source") -> dict[str, Any]:
-        """The shape, the classes and how many levels there are, which a system of tokens cannot do
-        without."""
-        levels = inspect.signature(function).parameters.get("levels")
-        if source.levels is None and levels is not None and levels.annotation is int:
-            raise UserError(
-                f"{name} needs data of evenly spaced levels, and {source.name} is continuous: save "
-                "it with 8 bits a channel, or use a system of continuous values, such as ddpm."
-            )
-        return {
-            "shape": tuple(source.shape),
-            "classes": tuple(source.classes),
-            "levels": source.levels,
-        }
-
     def must_suit(self, system: "System", source: "Source", options: Any) -> None:
         from hush.app.pairing import must_take
 
@@ -107,30 +87,10 @@ class Series(Kind):
         return [("series", Flags, field(default=Flags()))]
 
     def opened(self, name: str, options: Any) -> "Source":
-        """What draws windows from nothing learns whole ones, and is told nothing beside them."""
         from hush.data import series
+        from hush.systems.suited import windowed
 
-        said = given(options.series)
-        if TABLE[name].task != "generate":
-            return series(options.data, **said)
-        if told := [key for key in ("covariates", "static", "calendar") if key in said]:
-            raise UserError(
-                f"--{told[0]}: {name} draws windows from nothing and is told nothing beside them; "
-                "leave that out, or train csdi, sssd, csde or timegrad."
-            )
-        return series(options.data, **{**said, "whole": True})
-
-    def decided(self, name: str, function: Callable, source: "Source") -> dict[str, Any]:
-        """The shape of a window, the names of the series where they are classes, how many
-        covariates there are with the facts that never change, and how many stamps at its end are
-        to be told."""
-        facts = source.table.static.shape[1]
-        return {
-            "shape": tuple(source.shape),
-            "classes": tuple(source.classes),
-            "features": len(source.features) + facts,
-            "horizon": source.options.horizon or 0,
-        }
+        return series(options.data, **windowed(name, given(options.series)))
 
 
 KINDS: dict[str, Kind] = {"pictures": Pictures(), "series": Series()}

@@ -3,11 +3,11 @@
 import inspect
 import os
 import sys
-from dataclasses import field, make_dataclass
+from dataclasses import MISSING, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from hush.app.kinds import Kind, meant
+from hush.app.kinds import Column, Kind, meant
 from hush.errors import UserError
 from hush.systems.index import TABLE, find
 
@@ -22,24 +22,27 @@ def train(arguments: list[str]) -> None:
     name, *flags = arguments
     function = find(name)
     kind = meant(name, flags)
-    options = _parsed(name, function, kind, flags)
+    options, choices = parsed(name, kind, flags, _columns(), f"hush train {name}"), ()
 
     import torch
 
+    from hush.systems.suited import decided
     from hush.training.loop import train as run
 
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.auto:
+        from hush.app.automatic import automatic
+
+        options, choices = automatic(name, options, flags)
     source = kind.opened(name, options)
     if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
         print(f"{options.data}: {source.summary()}", file=sys.stderr)
     settings = _settings(function, kind, options)
     torch.manual_seed(options.recipe.seed)  # the initial weights; this process is ours
-    known = inspect.signature(function).parameters
-    decided = kind.decided(name, function, source)
-    system = function(**{key: decided[key] for key in kind.own if key in known}, **settings)
+    system = function(**decided(name, source), **settings)
     kind.must_suit(system, source, options)
-    run(system, source, options.out, options.recipe)
+    run(system, source, options.out, options.recipe, choices=choices)
 
 
 def _settings(function: Any, kind: Kind, options: Any) -> dict[str, Any]:
@@ -61,7 +64,7 @@ def _overview() -> str:
     rows = [f"  {name:16}{row.says} ({row.paper})" for name, row in TABLE.items()]
     return "\n".join(
         [
-            "usage: hush train SYSTEM --data DATA --out RUN [OPTIONS]",
+            "usage: hush train SYSTEM --data DATA --out RUN [--auto] [OPTIONS]",
             "",
             *rows,
             "",
@@ -74,19 +77,48 @@ def _overview() -> str:
     )
 
 
-def _parsed(name: str, function: Any, kind: Kind, flags: list[str]) -> Any:
-    """The command line of a system as one value."""
+def _columns() -> list[Column]:
+    """The options that `hush train` has whatever is trained."""
+    import tyro
+
+    def column(name: str, form: Any, says: str, default: Any = MISSING) -> Column:
+        return name, Annotated[form, tyro.conf.arg(help=says)], field(default=default)
+
+    auto = "Choose what is not said, for these data and this machine, as `hush inspect` tells; a "
+    auto += "run that goes on keeps what it was begun with."
+    return [
+        column("data", str, "A folder, file, data set name, or digits."),
+        column("out", Path, "Folder of the run; an existing one goes on."),
+        column("auto", bool, auto, False),
+        *measuring(),
+    ]
+
+
+def measuring() -> list[Column]:
+    """The options of what choices go by."""
+    import tyro
+
+    def column(name: str, says: str) -> Column:
+        about = tyro.conf.arg(metavar="FLOAT", help=says)
+        return name, Annotated[float | None, about], field(default=None)
+
+    return [
+        column("hours", "Hours that a chosen network may train; by default a night of 8."),
+        column("memory", "Gigabytes that a training step may count on; by default what is free."),
+    ]
+
+
+def parsed(name: str, kind: Kind, flags: list[str], columns: list[Column], prog: str) -> Any:
+    """The command line of a system as one value: `columns`, and the options of its own, of its
+    recipe and of how data are read."""
     import docstring_parser
     import tyro
 
     from hush.systems.taken import Taken
 
+    function = find(name)
     says = docstring_parser.parse(function.__doc__)
     described = {param.arg_name: param.description for param in says.params}
-    columns: list[Any] = [
-        ("data", Annotated[str, tyro.conf.arg(help="A folder, file, data set name, or digits.")]),
-        ("out", Annotated[Path, tyro.conf.arg(help="Folder of the run; an existing one goes on.")]),
-    ]
     for key, parameter in inspect.signature(function).parameters.items():
         if key in kind.own:
             continue
@@ -104,6 +136,6 @@ def _parsed(name: str, function: Any, kind: Kind, flags: list[str]) -> Any:
         options,
         args=flags,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        prog=f"hush train {name}",
+        prog=prog,
         description=f"{says.short_description}\n\n{says.long_description or ''}",
     )

@@ -23,7 +23,8 @@ class EncodedPictures(Source):
     They are kept decoded where they fit (`Decoded`), unless crops are random; what is read is the
     same either way. Construction reads only headers: they settle the shape, the levels and which
     pictures are broken from the first byte on. `labels` holds one class index per picture of the
-    store, or is None. `sizes` are the heights and widths that the pictures have by themselves;
+    store, or is None. `sizes` are the heights and widths that the pictures have by themselves,
+    `grey` and `depths` whether they hold no colour and how many levels (0 where continuous);
     `broken` tells why pictures were left out (only with `skip_broken`).
     """
 
@@ -54,7 +55,9 @@ class EncodedPictures(Source):
         self.shape, notes = _shape(list(heads.values()), options)
         left_out = (f"{len(self.broken):,} broken left out",) if self.broken else ()
         self.notes = notes + left_out
+        self.grey = torch.tensor([head.grey for head in heads.values()])
         levels = [head.levels for head in heads.values()]
+        self.depths = torch.tensor([level or 0 for level in levels], dtype=torch.int32)
         self.levels = None if None in levels else max(levels)
         count = 0 if options.crop == "random" else len(self)  # else never the same again
         self._kept = Decoded(count, self.shape, np.uint8 if self.levels == 256 else np.float32)
@@ -107,21 +110,35 @@ class EncodedPictures(Source):
         """
 
         def broken(position: int) -> BrokenPicture | None:
-            try:
-                self._decoded(position, CENTRE)
-            except BrokenPicture as error:
-                self._unreadable.add(position)
-                return error
-            return None
+            found = self.tried(position)
+            return found if isinstance(found, BrokenPicture) else None
 
         found = in_parallel(broken, range(len(self)))
         self._report([error for error in found if error is not None])
+
+    def tried(self, position: int) -> np.ndarray | BrokenPicture:
+        """The picture at this position as `decode` gives it, its crop in the centre, or why it
+        cannot be read."""
+        try:
+            return self._decoded(position, CENTRE)
+        except BrokenPicture as error:
+            self._unreadable.add(position)
+            return error
+
+    def called(self, position: int) -> str:
+        """What to call the picture at this position in a message."""
+        return self.store.name(self._items[position])
 
     def _report(self, errors: Sequence[BrokenPicture]) -> None:
         """Note broken pictures where the user asked to skip them; else raise the first."""
         if errors and not self.options.skip_broken:
             raise BrokenPicture(errors[0].name, errors[0].reason, len(errors) - 1)
         self.broken.update({error.key: error.reason for error in errors})
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The class of each picture, where they have classes."""
+        return self._labels
 
     def _header(self, item: int) -> Header | BrokenPicture:
         try:

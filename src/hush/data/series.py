@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from hush.data.cells import cells
+from hush.data.cells import Cells, cells
 from hush.data.known_series import KNOWN
 from hush.data.series_options import SeriesOptions
 from hush.data.timetable import timetable
@@ -29,13 +29,18 @@ def series(source: Any, **options: Any) -> Windows:
     for key in options.keys() - set(OPTIONS):
         raise UserError(f"{key}: no such option of series; {nearest(key, OPTIONS)}")
     chosen = SeriesOptions(**options)
-    known = _known(source)
-    table = cells(source if known is None else known(), chosen.delimiter)
-    if known is not None:
-        table.name = source
-    windows = Windows(timetable(table, chosen), chosen)
+    windows = Windows(timetable(table(source, chosen), chosen), chosen)
     windows.asked = options
     return windows
+
+
+def table(source: Any, options: SeriesOptions) -> Cells:
+    """The cells of a source of `series`."""
+    known = _known(source)
+    found = cells(source if known is None else known(), options.delimiter)
+    if known is not None:
+        found.name = source
+    return found
 
 
 def _known(source: Any) -> Callable[[], Any] | None:

@@ -1,7 +1,7 @@
 """The one training loop. It knows a system's slots and nothing of any paper."""
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib.metadata import version
@@ -14,11 +14,12 @@ from hush.data import Source, batches, split
 from hush.data.shelf import cache_folder
 from hush.errors import Elsewhere, UserError
 from hush.networks import compiled, lowered, recomputed
-from hush.rng import Streams, derive
+from hush.recipe import Choice
 from hush.system import Recipe, System
 from hush.training.checks import check
 from hush.training.gain import gain
 from hush.training.guard import LOOK, PATIENCE
+from hush.training.measuring import fit
 from hush.training.progress import Line, stoppable
 from hush.training.reports import Reports
 from hush.training.run import Run, jsonable
@@ -27,7 +28,6 @@ from hush.training.stored import load_into
 from hush.training.trainer import Trainer
 from hush.world import World, joined
 
-MEASURED = 4096  # records the codec is fitted on
 RETURNS = 4  # how often a run goes back before it gives up
 GO, STOP, FAILED, LOST = range(4)  # what the processes tell each other before every step
 
@@ -38,19 +38,22 @@ def train(
     out: str | os.PathLike[str],
     recipe: Recipe | None = None,
     show: bool = True,
+    choices: Sequence[Choice] = (),
     **changes: Any,
 ) -> System:
     """Train `system` on `source` in the run folder `out`, and return it with its averaged weights.
 
-    `changes` are fields of the recipe, `train(model, data, "runs/a", steps=3000)`. If `out` already
-    holds this run it goes on from its newest checkpoint, and ends with the very bits of one that
-    was never stopped. Ctrl-C and SIGTERM finish the step, save and return. Under torchrun all its
-    processes train the one model. Raises `UserError` for data or a folder that does not fit.
+    `changes` are fields of the recipe, `train(model, data, "runs/a", steps=3000)`; `choices` (see
+    `hush.inspect`) are kept in the run's record. If `out` already holds this run it goes on from
+    its newest checkpoint, and ends with the very bits of one that was never stopped. Ctrl-C and
+    SIGTERM finish the step, save and return. Under torchrun all its processes train the one model.
+    Raises `UserError` for data or a folder that does not fit.
     """
     recipe, run = replace(recipe or system.recipe, **changes), Run(out)
     about = {"name": source.name, "classes": source.classes, "levels": source.levels}
     about |= {"channels": source.channels, "asked": dict(source.asked)}
     record = {"name": system.name, "arguments": system.arguments, "data": about, "recipe": recipe}
+    record |= {"choices": choices} if choices else {}
     with joined() as world, ExitStack() as held:
         check(system, source, recipe, world)
 
@@ -146,26 +149,15 @@ class Loop:
         """Stand where the run's newest checkpoint does, or at the very beginning."""
         step = self.world.first(lambda: self.disk.newest(self.reports.line.tell))
         if step is None:
-            self.world.first(self._measure)
+            trainer = self.trainer
+            self.world.first(
+                lambda: fit(trainer.codec, trainer.system, self.data, self.recipe.seed)
+            )
             self.world.alike(self.trainer.codec)
             self.reports.began()
         else:
             self._stand_at(step)
             self.reports.resumed(self.disk.state(step)["data"] != self.digest)
-
-    def _measure(self) -> None:
-        """Fit the codec."""
-        codec = self.trainer.codec
-        codec.fit((example.data for example in self._examples()), self.source.levels)
-        codec.fit_told(example.cond for example in self._examples())
-
-    def _examples(self) -> Iterator[Any]:
-        """Some of what is learnt from, spread evenly over it, read one part at a time."""
-        task, chosen = self.trainer.system.task, range(len(self.data))
-        chosen = chosen[:: -(-len(chosen) // MEASURED)]
-        parts = (chosen[start : start + 256] for start in range(0, len(chosen), 256))
-        whom = Streams.of(derive(self.recipe.seed, "measuring"), 256)
-        return (task.example(self.data.read(part), whom[: len(part)]) for part in parts)
 
     def _stand_at(self, step: int) -> None:
         """Take up a checkpoint."""

@@ -1,6 +1,6 @@
 """A run's folder: what is in it, and whose it is.
 
-system.json          name, arguments, data, recipe, hush version
+system.json          name, arguments, data, recipe, choices and why, hush version
 model.safetensors    the weights of the newest checkpoint
 ema.safetensors      their average: what samples are drawn from
 state/000001000/     a whole checkpoint of 1,000 finished steps:
@@ -119,9 +119,12 @@ class Run:
                     with files.writing(folder / name):
                         files.remove(folder / name)
         if path.exists():
-            if self.record == record:
+            before = self.record
+            if "choices" in before:  # whoever goes on by saying them all keeps why they were made
+                record = {"choices": before["choices"], **record}
+            if before == record:
                 return
-            self._check(self.record, record)
+            self._check(before, record)
         files.write(path, lambda aside: aside.write_text(json.dumps(record, indent=2) + "\n"))
 
     def _check(self, old: dict[str, Any], new: dict[str, Any]) -> None:
