@@ -1,0 +1,67 @@
+"""The API reference: a page for each room, of the names it offers. What is said of them, their
+shapes and their sources are the docstrings and annotations of the code."""
+
+import importlib
+from functools import lru_cache
+from inspect import getdoc, ismodule
+from types import ModuleType
+
+ROOMS = (  # in the order in which data flow
+    "data",
+    "codecs",
+    "noise",
+    "distributions",
+    "schedules",
+    "processes",
+    "denoisers",
+    "objectives",
+    "likelihoods",
+    "samplers",
+    "guidance",
+    "networks",
+    "tasks",
+    "evaluation",
+    "interop",
+    "testing",
+)
+ALONE = ("system", "recipe", "rng", "tensors", "estimators", "training.loop")
+
+
+@lru_cache(maxsize=None)
+def pages() -> dict[str, str]:
+    """The pages, and one that lists them."""
+    rooms = {room: importlib.import_module(f"hush.{room}") for room in ROOMS}
+    made = {f"reference/{room}.md": page(module) for room, module in rooms.items()}
+    rest = "\n".join(named(f"hush.{module}", 2) for module in ALONE)
+    whole = "# hush
+
+The system, its recipe, and what all rooms share.
+
+"
+    made["reference/whole.md"] = whole + rest
+        f"# hush\n\nThe system, its recipe, and what all rooms share.\n\n{rest}"
+    )
+    rows = [f"| [`hush.{room}`]({room}.md) | {says(f'hush.{room}')} |" for room in ROOMS]
+    rows += [f"| [`hush.{name}`](whole.md) | {says(f'hush.{name}')} |" for name in ALONE]
+    made["reference/index.md"] = "# Reference\n\n| room | |\n|---|---|\n" + "\n".join(rows) + "\n"
+    return made
+
+
+def says(module: str) -> str:
+    """The first paragraph of a module's docstring."""
+    return getdoc(importlib.import_module(module)).split("\n\n")[0].replace("\n", " ")
+
+
+def page(room: ModuleType) -> str:
+    """What a room offers."""
+    offered = [(name, getattr(room, name)) for name in dict.fromkeys(room.__all__)]
+    body = [
+        named(thing.__name__ if ismodule(thing) else f"{room.__name__}.{name}", 2)
+        for name, thing in offered
+    ]
+    return f"# {room.__name__}\n\n{says(room.__name__)}\n\n" + "\n".join(body)
+
+
+def named(path: str, level: int) -> str:
+    """The directive that shows a name."""
+    return f"::: {path}\n    options:\n      heading_level: {level}\n"
