@@ -2,7 +2,7 @@
 shapes and their sources are the docstrings and annotations of the code."""
 
 import importlib
-from functools import lru_cache
+from functools import cache
 from inspect import getdoc, ismodule
 from types import ModuleType
 
@@ -27,20 +27,13 @@ ROOMS = (  # in the order in which data flow
 ALONE = ("system", "recipe", "rng", "tensors", "estimators", "training.loop")
 
 
-@lru_cache(maxsize=None)
+@cache
 def pages() -> dict[str, str]:
     """The pages, and one that lists them."""
     rooms = {room: importlib.import_module(f"hush.{room}") for room in ROOMS}
     made = {f"reference/{room}.md": page(module) for room, module in rooms.items()}
     rest = "\n".join(named(f"hush.{module}", 2) for module in ALONE)
-    whole = "# hush
-
-The system, its recipe, and what all rooms share.
-
-"
-    made["reference/whole.md"] = whole + rest
-        f"# hush\n\nThe system, its recipe, and what all rooms share.\n\n{rest}"
-    )
+    made["reference/whole.md"] = f"# hush\n\nA system and its recipe.\n\n{rest}"
     rows = [f"| [`hush.{room}`]({room}.md) | {says(f'hush.{room}')} |" for room in ROOMS]
     rows += [f"| [`hush.{name}`](whole.md) | {says(f'hush.{name}')} |" for name in ALONE]
     made["reference/index.md"] = "# Reference\n\n| room | |\n|---|---|\n" + "\n".join(rows) + "\n"
