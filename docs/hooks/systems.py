@@ -70,12 +70,13 @@ SLOTS = {
     "task": lambda s: s.task,
     "recipe": lambda s: s.recipe,
 }
+BEFORE = {"analytic_dpm": "ddpm", "ldm": "autoencoder"}
 USED = {
     "generate": "hush sample runs/{0} --count 16 --seed 7",
     "upscale": "hush upscale runs/{0} photos/0.png --out runs/{0}-larger --seed 7",
     "detect": "hush detect runs/{0} photos/0.png --out runs/{0}-odd --seed 7",
     "segment": "hush segment runs/{0} photos --learn masks",
-    "compress": "hush train ldm --autoencoder runs/{0} --data photos/ --size 32 --out runs/latent",
+    "compress": "hush train ldm --autoencoder runs/{0} --data photos/ --size 32 --out runs/few",
     "restore": "hush colourise runs/{0} photos/0.png --out runs/{0}-coloured --seed 7",
     "impute": "hush impute runs/{0} table.csv --out whole.csv --seed 7",
     "forecast": "hush forecast runs/{0} table.csv --horizon 12 --out ahead.csv --seed 7",
@@ -114,7 +115,7 @@ def page(name: str, words: dict[str, str]) -> str:
     parts = [f"# {name}", says.strip(), f"*{made.cite}*"]
     parts += [f"## {words['slots']}", slots(made, words)]
     parts += [f"## {words['settings']}", settings(function, arguments, words)]
-    parts += [f"## {words['commands']}", commands(name)]
+    parts += [f"## {words['commands']}", before(name) + commands(name)]
     parts += [words["told" if TABLE[name].data == "series" else "taught"].format(name)]
     if spoken := measured(name):
         parts += [f"## {words['measured']}", spoken]
@@ -192,18 +193,20 @@ def settings(function: Callable, arguments: str, words: dict[str, str]) -> str:
 def commands(name: str) -> str:
     """How it is trained, and used."""
     row = TABLE[name]
-    lines = []
     if name == "analytic_dpm":
-        lines.append("hush train ddpm --data photos/ --size 32 --out runs/ddpm")
-        lines.append("hush retell runs/ddpm --data photos/ --size 32 --out runs/analytic_dpm")
+        first = "hush retell runs/ddpm --data photos/ --size 32 --out runs/analytic_dpm"
     elif row.data == "series":
-        ahead = " --horizon 12" if row.task == "forecast" else ""
-        lines.append(f"hush train {name} --data table.csv --length 48{ahead} --out runs/{name}")
+        length = "--context 36 --horizon 12" if row.task == "forecast" else "--length 48"
+        first = f"hush train {name} --data table.csv {length} --out runs/{name}"
     else:
         taken = " --autoencoder runs/autoencoder" if name == "ldm" else ""
-        lines.append(f"hush train {name}{taken} --data photos/ --size 32 --out runs/{name}")
-    lines.append(USED[row.task].format(name))
-    return "```console\n" + "\n".join(f"$ {line}" for line in lines) + "\n```"
+        first = f"hush train {name}{taken} --data photos/ --size 32 --out runs/{name}"
+    return f"```console\n$ {first}\n$ {USED[row.task].format(name)}\n```"
+
+
+def before(name: str) -> str:
+    """The commands of the system that it builds on, if any."""
+    return commands(BEFORE[name]) + "\n" if name in BEFORE else ""
 
 
 def measured(name: str) -> str:
