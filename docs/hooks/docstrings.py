@@ -1,4 +1,4 @@
-"""Docstrings as Markdown: doctests become blocks of code, brackets are no links."""
+"""Docstrings as Markdown: doctests become code, columns become lists, brackets are no links."""
 
 import re
 from typing import Any
@@ -6,6 +6,9 @@ from typing import Any
 import griffe
 
 DOCTEST = re.compile(r"^(?P<indent> *)>>> .*\n(?:(?P=indent)\S.*(?:\n|\Z))*", re.MULTILINE)
+
+
+ROW = re.compile(r"^(\S(?:.*?\S)?) {2,}(\S.*(?:\n {4,}\S.*)*)", re.MULTILINE)
 
 
 class Docstrings(griffe.Extension):
@@ -28,4 +31,12 @@ def markdown(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"\]([(\[])", r"]\\\1", text)
+    text = re.sub(r"\]([(\[])", r"]\\\1", text)
+    return "\n\n".join(map(_listed, text.split("\n\n")))
+
+
+def _listed(paragraph: str) -> str:
+    """A paragraph of two columns, a name and what it means, as a list."""
+    if ROW.sub("", paragraph).strip():
+        return paragraph
+    return ROW.sub(lambda row: f"- `{row[1]}`: {' '.join(row[2].split())}", paragraph)

@@ -9,7 +9,10 @@ from latex2mathml.converter import convert
 
 INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.DOTALL)
 BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DOTALL)
-FUNCTIONS = "log|exp|cos|sin|max|min|arg"
+# A named function before what it is applied to; with an index of its own it is left alone.
+SPACED = re.compile(
+    r"(?<!<msup>)(?<!<msub>)(?<!<munder>)(<m[io]>(?:log|exp|cos|sin|det)</m[io]>)(?!<mo)"
+)
 
 
 def on_page_content(content: str, page: Any, **_: Any) -> str:
@@ -31,7 +34,7 @@ def mathml(tex: str, display: str, where: str = "") -> str:
     if left := re.search(r"\\[a-zA-Z]+", text):
         raise ValueError(f"{where}: {left[0]} is not known, in {tex}")
     # Thin spaces after named functions, accents close to their letters; what MathML Core knows.
-    text = re.sub(rf"(<m[io]>(?:{FUNCTIONS})</m[io]>)(?!<mo)", r'\1<mspace width="0.17em"/>', text)
+    text = SPACED.sub(r'\1<mspace width="0.17em"/>', text)
     text = text.replace('<mspace width="negativethinmathspace" />', "")
     text = re.sub(
         r'<mover>(<mi>[^<]*</mi>)<mo stretchy="(?:true|false)">(&#x000AF;|&#x0007E;)</mo></mover>',
