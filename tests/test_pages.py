@@ -32,6 +32,7 @@ def test_every_block_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
         run(block, names, page)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE)
 def test_the_commands_of_a_system_run(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -14,13 +14,17 @@ RESULTS = ROOT / "benchmarks" / "results"
 HIDDEN = "---\nsearch:\n  exclude: true\n---\n\n"
 
 
-def pages(docs: Path) -> dict[str, str | bytes]:
-    """What is made, by its place in the site."""
-    made: dict[str, str | bytes] = {**systems.pages(), **reference.pages()}
+def pages(docs: Path, language: str) -> dict[str, str | bytes]:
+    """What is made, by its place in the site. The reference and the source are there once: from the
+    Chinese pages one comes to the English."""
+    known = reference.pages() if language == "en" else reference.elsewhere()
+    made: dict[str, str | bytes] = {**systems.pages(), **known}
     for path in sorted(RESULTS.iterdir()):
         made[f"results/{path.name}"] = (
             path.read_text() if path.suffix == ".md" else path.read_bytes()
         )
+    if language != "en":
+        return made
     texts = [page.read_text() for page in docs.rglob("*.md")]
     texts += [text for text in made.values() if isinstance(text, str)]
     for file in sorted(set().union(*map(named, texts))):
@@ -31,7 +35,7 @@ def pages(docs: Path) -> dict[str, str | bytes]:
 
 @event_priority(100)
 def _add(files: Files, config: Any, **_: Any) -> Files:
-    for place in pages(Path(config.docs_dir)):
+    for place in pages(Path(config.docs_dir), config.plugins["i18n"].current_language):
         files.append(File(place, config.docs_dir, config.site_dir, config.use_directory_urls))
     return files
 
@@ -39,7 +43,7 @@ def _add(files: Files, config: Any, **_: Any) -> Files:
 @event_priority(-200)
 def _keep(files: Files, config: Any, **_: Any) -> Files:
     """Give them their content, after the plugin of languages has made every file anew."""
-    made = pages(Path(config.docs_dir))
+    made = pages(Path(config.docs_dir), config.plugins["i18n"].current_language)
     for file in files:
         content = made.get(file.src_uri)
         if isinstance(content, bytes):

@@ -35,8 +35,9 @@ class Piece(NamedTuple):
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
     """Write out what a page names."""
-    here = posixpath.dirname(page.file.src_uri)
     language = config.plugins["i18n"].current_language
+    # What shows a file is there once, beside the English pages.
+    here = posixpath.join("zh" if language == "zh" else "", posixpath.dirname(page.file.src_uri))
     markdown = CODE.sub(lambda found: _shown(piece(*found.groups()), here), markdown)
     return TESTS.sub(lambda found: _proved(found[0], here, PROVED[language]), markdown)
 
@@ -44,7 +45,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
 def _shown(found: Piece, here: str) -> str:
     marked = f' hl_lines="{" ".join(map(str, found.marked))}"' if found.marked else ""
     code = "\n".join(found.lines)
-    where = link(f"`{found.file}`", found.file, found.first, here)
+    where = link(f"<code>{found.file}</code>", found.file, found.first, here)
     return f"{where}\n{{ .where }}\n\n```python{marked}\n{code}\n```\n"
 
 
@@ -59,7 +60,8 @@ def _proved(text: str, here: str, word: str) -> str:
 
 def link(words: str, file: str, line: int, here: str) -> str:
     """A link to a line of the page that shows a file."""
-    return f"[{words}]({posixpath.relpath(shown_at(file), here or '.')}#__codelineno-0-{line})"
+    place = posixpath.relpath(shown_at(file).replace(".md", ".html"), here or ".")
+    return f'<a href="{place}#__codelineno-0-{line}">{words}</a>'
 
 
 def shown_at(file: str) -> str:

@@ -40,6 +40,20 @@ def pages() -> dict[str, str]:
     return made
 
 
+def elsewhere() -> dict[str, str]:
+    """In their place, pages that lead to them from another language."""
+    return {place: _leads(place.replace(".md", ".html")) for place in pages()}
+
+
+def _leads(place: str) -> str:
+    name = place.split("/")[1].removesuffix(".html").replace("index", "hush")
+    there = f"../../{place}"
+    return (
+        f'# {name}\n\n本页只有英文：<a href="{there}">{name}</a>。\n\n'
+        f'<meta http-equiv="refresh" content="0; url={there}">\n'
+    )
+
+
 def says(module: str) -> str:
     """The first paragraph of a module's docstring."""
     return getdoc(importlib.import_module(module)).split("\n\n")[0].replace("\n", " ")
