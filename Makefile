@@ -5,7 +5,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test slow faults bench lint clean
+.PHONY: demo test slow faults bench docs lint clean
 
 demo: .venv/ready
 	OMP_NUM_THREADS=$$(nproc 2>/dev/null || sysctl -n hw.ncpu) $(BIN)/python examples/digits.py runs/demo
@@ -25,6 +25,10 @@ bench: .venv/peers
 	  OMP_NUM_THREADS=$$(nproc 2>/dev/null || sysctl -n hw.ncpu) \
 	  $(BIN)/python benchmarks/$$script || exit 1; done
 
+# The site, in English and in Chinese, into site/; open site/index.html.
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,6 +44,10 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps torch-fidelity
+	touch $@
+
+.venv/docs: .venv/ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,docs]'
 	touch $@
 
 .venv/peers: .venv/ready benchmarks/peers.txt

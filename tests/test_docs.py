@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from snippets import few, shortened
 
 from hush import data
 from hush.app import cli
@@ -20,24 +21,6 @@ README = (ROOT / "README.md").read_text()
 
 def blocks(kind):
     return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
-
-
-def shortened(text):
-    """Two steps of a small model, on a short chain, say as much about the text as thousands."""
-    text = re.sub(r"(\bsteps=|--steps )[2-9]\d+", r"\g<1>2", text)
-    text = re.sub(r"(systems\.ddpm\(data.*)\)", r"\1, chain=50)", text)
-    text = re.sub(r"(train ddpm)", r"\1 --chain 50", text)
-    text = re.sub(r"--auto\b", "--auto --hours 1e-9 --steps 2 --batch 4", text)
-    text = re.sub(r"\bevaluations=\d+", "evaluations=3", text)
-    text = re.sub(r"--size \d+", "--size 16", text)
-    return re.sub(r"\b(width[ =])\d+", r"\g<1>8", text)
-
-
-def few(count):
-    """The first of the digits."""
-    whole = data.digits()
-    images, labels = whole.images[:count], whole.labels[:count]
-    return data.InMemory(images, labels, whole.classes, whole.levels, whole.name)
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
