@@ -28,7 +28,7 @@ def shortened(text):
     text = re.sub(r"(systems\.ddpm\(data.*)\)", r"\1, chain=50)", text)
     text = re.sub(r"(train ddpm)", r"\1 --chain 50", text)
     text = re.sub(r"--count \d{3,}", "--count 4", text)
-    text = re.sub(r"--auto\b", "--auto --hours 1e-9", text)
+    text = re.sub(r"--auto\b", "--auto --hours 1e-9 --steps 2 --batch 4", text)
     text = re.sub(r"(plan .*--evaluations) \d+", r"\1 3 --count 4", text)
     text = re.sub(r"\bevaluations=\d+", "evaluations=3", text)
     text = re.sub(r"--size \d+", "--size 16", text)
@@ -111,7 +111,7 @@ def hush(words):
         return
     if words[0] == "evaluate":
         words = [*words, "--samples", "10", "--evaluations", "2"]
-        words += [] if "--steps" in words else ["--steps", "3", "--count", "2"]
+        words += [] if "--steps" in words else ["--steps", "3", "--count", "1"]
     cli.run(trained(words) if words[0] == "train" else words)
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from snippets import few, shortened
+from snippets import few, hush, shortened
 
 from hush import data
-from hush.app import cli
 from hush.systems import TABLE
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +45,7 @@ def test_the_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     asked += "detect purify certify evaluate retell train export"
     assert [command[0] for command in ours] == asked.split()
     for command in ours:
-        cli.run(command)
+        hush(command)
     assert Path("runs/photos/samples/seed-7/trace.png").exists()
     assert Path("larger/0-spread.png").exists()
     assert Path("whole/0-beside.png").exists()

@@ -43,7 +43,7 @@ class Page(HTMLParser):
 
 
 def test_samples_are_shown_as_the_grid_that_is_saved():
-    x = torch.rand(5, 3, 40, 40)
+    x = torch.randint(0, 256, (5, 3, 40, 40)) / 255
     page = Page(hush.show(x)._repr_html_())
     assert not page.open
     (found,) = page.pictures()
