@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 460.0, 260.0
-LEFT, RIGHT, TOP, BOTTOM = 54.0, 12.0, 14.0, 42.0
+LEFT, RIGHT, TOP, BOTTOM = 54.0, 22.0, 14.0, 42.0
 TICKS = 5
 
 Point = tuple[float, float]
