@@ -12,6 +12,7 @@ from PIL import Image
 
 from hush import data
 from hush.app import certifying, cli
+from hush.samplers.grids import Given
 from hush.system import System
 from hush.systems.index import find
 
@@ -66,7 +67,9 @@ def brief(monkeypatch):
     whole = System.walk
 
     def walk(self, count, cond=None, sampler=None, grid=None, *rest, **named):
-        return whole(self, count, cond, sampler, 2 if grid is None else grid, *rest, **named)
+        if grid is None and not isinstance(self.grid, Given):
+            grid = 2
+        return whole(self, count, cond, sampler, grid, *rest, **named)
 
     monkeypatch.setattr(System, "walk", walk)
 
