@@ -16,11 +16,11 @@ import hush
 from hush.app import cli
 from hush.app.command import command
 from hush.app.kinds import meant
-from hush.app.training import _parsed, _settings
+from hush.app.training import _columns, _settings, parsed
 from hush.data import InMemory, digits, split
+from hush.data.pictures import address, png
 from hush.errors import UserError
 from hush.evaluation import Asked, examine, print_report, quick
-from hush.evaluation.html import uri
 from hush.networks import Backbone
 from hush.processes import GaussianProcess
 from hush.rng import Streams
@@ -197,7 +197,7 @@ def test_the_page_needs_nothing_beside_it(perfect, tmp_path):
     assert "url(" not in text
     assert "@import" not in text
     for picture in (perfect.pictures.samples, perfect.pictures.real, perfect.pictures.pairs):
-        assert uri(picture) in text
+        assert address(png(picture)) in text
     for what, value, _ in perfect.lines():
         assert f"<td>{what}</td>" in text
         assert value in text
@@ -300,7 +300,7 @@ def test_the_command_in_the_page_makes_the_same_run(run):
     words = shlex.split(command(record, run))
     assert words[:3] == ["hush", "train", "ddpm"]
     kind = meant("ddpm", words[3:])
-    options = _parsed("ddpm", find("ddpm"), kind, words[3:])
+    options = parsed("ddpm", kind, words[3:], _columns(), "hush train ddpm")
     assert jsonable(options.recipe) == record["recipe"]
     settings = jsonable(_settings(find("ddpm"), kind, options))
     settings.pop("recipe")

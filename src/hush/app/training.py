@@ -116,7 +116,7 @@ def parsed(name: str, kind: Kind, flags: list[str], columns: list[Column], prog:
 
     from hush.systems.taken import Taken
 
-    function = find(name)
+    function, columns = find(name), [*columns]
     says = docstring_parser.parse(function.__doc__)
     described = {param.arg_name: param.description for param in says.params}
     for key, parameter in inspect.signature(function).parameters.items():

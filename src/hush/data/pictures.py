@@ -1,5 +1,6 @@
 """Pictures out: one file, a grid, a strip of moments."""
 
+import base64
 import io
 import math
 import os
@@ -103,8 +104,13 @@ def strip(
 
 
 def png(image: Float[Tensor, "channel height width"]) -> bytes:
-    """A picture as the bytes of a PNG of 256 levels."""
-    return _encoded(image, Path("picture.png"), deep=False)
+    """A picture as the bytes of a PNG of 256 levels; what is no number is black."""
+    return _encoded(image.nan_to_num(0.0), Path("picture.png"), deep=False)
+
+
+def address(picture: bytes, kind: str = "png") -> str:
+    """A picture as the address of itself, which a page can show without loading anything."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def _kind(path: Path) -> str:

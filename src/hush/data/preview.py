@@ -1,6 +1,5 @@
 """What a notebook shows of data, samples and systems: HTML that loads nothing from anywhere."""
 
-import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hush.data.bands import bands
-from hush.data.pictures import grid, png
+from hush.data.pictures import address, grid, png
 from hush.errors import UserError
 
 MOST = 32  # pictures that are shown
@@ -51,9 +50,8 @@ def show(x: Tensor) -> Preview:
 
 def drawn(image: Tensor, about: str = "") -> str:
     """A picture (channel, height, width) as an <img> that holds it."""
-    data = base64.b64encode(png(image)).decode()
     style = "image-rendering:pixelated;max-width:100%"
-    return f'<img alt="{escape(about)}" style="{style}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{escape(about)}" style="{style}" src="{address(png(image))}">'
 
 
 def listed(title: str, rows: Iterable[tuple[str, object]]) -> str:

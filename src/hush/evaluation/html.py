@@ -1,16 +1,11 @@
 """A report as a page: one file, with its pictures and curves in it, and no script."""
 
-import base64
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from jaxtyping import Float
 from markupsafe import Markup
-from PIL import Image
-from torch import Tensor
 
+from hush.data.pictures import address, png
 from hush.evaluation.charts import Series, bars, lines
 from hush.evaluation.manifolds import NAMES
 
@@ -31,7 +26,7 @@ def page(report: "Report") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters["uri"] = uri
+    pages.filters["uri"] = lambda picture: address(png(picture))
     pages.filters["setting"] = _setting
     told = {
         "report": report,
@@ -40,17 +35,6 @@ def page(report: "Report") -> str:
         "figures": _figures(report),
     }
     return pages.get_template(TEMPLATE).render(told)
-
-
-def uri(picture: Float[Tensor, "channel height width"]) -> str:
-    """A picture in [0, 1] as the address of itself, a PNG."""
-    values = (255.0 * picture.detach().cpu().clamp(0.0, 1.0)).round().byte().numpy()
-    pixels = np.ascontiguousarray(values.transpose(1, 2, 0))
-    stream = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if len(values) == 1 else pixels).save(
-        stream, "PNG", optimize=True
-    )
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def _setting(value: Any) -> str:

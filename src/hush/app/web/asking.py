@@ -48,7 +48,7 @@ def canvas(file: Path) -> np.ndarray:
     picture = images(file).read([0])["image"][0]
     zoom = max(1, SIDE // max(picture.shape[1:]))
     large = picture[:3].repeat_interleave(zoom, dim=1).repeat_interleave(zoom, dim=2)
-    return np.array(drawing.raster(large).convert("RGB"))
+    return large.expand(3, -1, -1).mul(255).round().byte().permute(1, 2, 0).numpy()
 
 
 def mask(painted: dict[str, Any] | None, size: tuple[int, int]) -> Tensor:

@@ -1,17 +1,14 @@
 """Pictures and words as HTML that asks nothing of any other host: data within the page."""
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 
-import numpy as np
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from hush.app.web.walking import Moment
 from hush.data import grid
+from hush.data.pictures import address, png
 from hush.system import System
 
 Picture = Float[Tensor, "channel height width"]
@@ -20,24 +17,9 @@ Pictures = Float[Tensor, "count channel height width"]
 SHARP = 256  # pixels below which a side is drawn as squares
 
 
-def png(picture: Picture) -> bytes:
-    """A picture in [0, 1] as a PNG of 8 bits."""
-    stream = io.BytesIO()
-    raster(picture).save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
-
-
-def raster(picture: Picture) -> Image.Image:
-    """A picture in [0, 1] as Pillow has it."""
-    values = picture.detach().double().nan_to_num(0.0).clamp(0, 1).mul(255).round().byte().numpy()
-    pixels = np.ascontiguousarray(values.transpose(1, 2, 0))
-    return Image.fromarray(pixels[..., 0] if len(values) == 1 else pixels)
-
-
 def figure(content: bytes, alt: str, kind: str = "png", caption: str = "") -> str:
     """A picture in the page, named for those who do not see it."""
-    name = "svg+xml" if kind == "svg" else kind
-    source = f"data:image/{name};base64,{base64.b64encode(content).decode()}"
+    source = address(content, "svg+xml" if kind == "svg" else kind)
     below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     image = f'<img src="{source}" alt="{html.escape(alt, quote=True)}">'
     return f'<figure class="hush-{kind}">{image}{below}</figure>'
@@ -60,7 +42,7 @@ def beside(given: Pictures, answers: Pictures, alt: str) -> str:
     by itself where there are several."""
     whole = _wide(given, answers)
     before, after = (png(_large(part[0])) for part in (whole, answers))
-    sources = [f"data:image/png;base64,{base64.b64encode(x).decode()}" for x in (before, after)]
+    sources = [address(before), address(after)]
     move = "this.parentNode.style.setProperty('--cut', this.value + '%')"
     told = html.escape(alt, quote=True)
     several = ""
