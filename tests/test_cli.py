@@ -206,12 +206,38 @@ def test_choices_name_every_sampler_and_grid():
 
 
 def test_evaluate_prints_the_bits_and_what_to_beat(run, capsys):
-    hush("evaluate", run, "--data", "digits", "--count", 20, "--threads", 1)
+    hush(
+        "evaluate",
+        run,
+        "--data",
+        "digits",
+        "--count",
+        20,
+        "--samples",
+        20,
+        "--evaluations",
+        3,
+        "--threads",
+        1,
+    )
     said = " ".join(capsys.readouterr().out.split())
     assert "ddpm" in said
     assert "histogram" in said
     assert "20 held-out" in said
-    hush("evaluate", run, "--data", "digits", "--count", 4, "--method", "flow", "--threads", 1)
+    hush(
+        "evaluate",
+        run,
+        "--data",
+        "digits",
+        "--count",
+        4,
+        "--method",
+        "flow",
+        "--samples",
+        0,
+        "--threads",
+        1,
+    )
     assert "probability-flow" in capsys.readouterr().out
     with pytest.raises(UserError, match="--count 0"):
         hush("evaluate", run, "--data", "digits", "--count", 0)
@@ -222,7 +248,7 @@ def test_retell_writes_a_run_that_samples_and_remembers_its_base(run, tmp_path, 
     told = ("--data", "digits", "--levels", 5, "--count", 40, "--threads", 1)
     hush("retell", run, "--out", out, *told)
     hush("sample", out, "--count", 2, "--out", tmp_path / "drawn", "--threads", 1)
-    hush("evaluate", out, "--data", "digits", "--count", 20, "--threads", 1)
+    hush("evaluate", out, "--data", "digits", "--count", 20, "--samples", 0, "--threads", 1)
     assert "analytic_dpm" in capsys.readouterr().out
     with pytest.raises(UserError, match="already holds a run"):
         hush("retell", run, "--out", out, *told)
