@@ -92,8 +92,8 @@ def word(value: Any) -> str:
     """The word for a sampler or a grid: that of the table nearest to it, with what differs after a
     colon, so that `choose` gives it back.
 
-    >>> word(Multistep(2, bases.Data(), corrector=4))
-    'multistep:order=2,basis=data,corrector=4'
+    >>> word(Multistep(2, corrector=4))
+    'multistep:order=2,corrector=4'
     """
     table = next(one for one in (SAMPLERS, GRIDS) if type(value) in map(type, one.values()))
     name, said = _said(value, table)
