@@ -7,6 +7,7 @@ import torch
 from scipy import stats
 from torch import nn
 
+from hush import data
 from hush.denoisers import Denoiser, GaussianDenoiser
 from hush.denoisers.parameterisations import V
 from hush.distributions import Gaussian
@@ -32,6 +33,7 @@ from hush.schedules import (
 )
 from hush.systems.ncsn import ncsn
 from hush.systems.score_sde import score_sde
+from hush.systems.suited import decided
 from hush.testing import GaussianMixture, MixtureDenoiser
 
 LINE = GaussianMixture.of([0.4, 0.6], [[-1.0], [1.5]], [0.2, 0.1])
@@ -503,3 +505,10 @@ def test_score_sde_weighs_the_score_by_its_noise_or_by_its_diffusion(kind, likel
     rate = 0.5 * diffusion if likelihood else sigma**2
     wanted = (rate * (score + (x_t - alpha * x_0) / sigma**2) ** 2).flatten(1).mean(1)
     torch.testing.assert_close(loss, wanted, rtol=1e-6, atol=1e-9)
+
+
+def test_data_do_not_decide_how_many_noise_levels_there_are():
+    """Grey levels of data are other levels, and data without any are learnt as well."""
+    for source in (data.digits(), data.InMemory(torch.rand(4, 1, 8, 8))):
+        system = ncsn(**decided("ncsn", source), backbone=SMALL)
+        assert system.grid.steps == 10

@@ -23,7 +23,7 @@ def ncsn(
     shape: tuple[int, ...],
     classes: tuple[str, ...] = (),
     backbone: Backbone = Backbone(),
-    levels: int = 10,
+    noise_levels: int = 10,
     sigma_max: float = 2.0,
     sigma_min: float = 0.02,
     updates: int = 100,
@@ -40,7 +40,7 @@ def ncsn(
         shape: of one event, (channel, height, width).
         classes: names of the classes, if the data have them.
         backbone: the network.
-        levels: L, how many noise levels.
+        noise_levels: L, how many there are.
         sigma_max: σ_1, the loudest; far apart data want it as large as their distances.
         sigma_min: σ_L, the quietest.
         updates: Langevin updates at each level.
@@ -52,9 +52,9 @@ def ncsn(
     return System(
         codec=Range(),
         denoiser=GaussianDenoiser(GaussianProcess(schedule), network, Noise()),
-        objective=Denoising(Simple(), times=Geometric(levels, sigma_min)),
+        objective=Denoising(Simple(), times=Geometric(noise_levels, sigma_min)),
         sampler=AnnealedLangevin(updates, step_size),
-        grid=LogSNR(levels, sigma_min),
+        grid=LogSNR(noise_levels, sigma_min),
         task=Generate(shape, classes),
         recipe=recipe,
     )
