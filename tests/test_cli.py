@@ -206,41 +206,16 @@ def test_choices_name_every_sampler_and_grid():
 
 
 def test_evaluate_prints_the_bits_and_what_to_beat(run, capsys):
-    hush(
-        "evaluate",
-        run,
-        "--data",
-        "digits",
-        "--count",
-        20,
-        "--samples",
-        20,
-        "--evaluations",
-        3,
-        "--threads",
-        1,
-    )
+    asked = ("evaluate", run, "--data", "digits", "--threads", 1)
+    hush(*asked, "--count", 20, "--samples", 20, "--evaluations", 3)
     said = " ".join(capsys.readouterr().out.split())
     assert "ddpm" in said
     assert "histogram" in said
     assert "20 held-out" in said
-    hush(
-        "evaluate",
-        run,
-        "--data",
-        "digits",
-        "--count",
-        4,
-        "--method",
-        "flow",
-        "--samples",
-        0,
-        "--threads",
-        1,
-    )
+    hush(*asked, "--count", 4, "--method", "flow", "--samples", 0)
     assert "probability-flow" in capsys.readouterr().out
     with pytest.raises(UserError, match="--count 0"):
-        hush("evaluate", run, "--data", "digits", "--count", 0)
+        hush(*asked, "--count", 0)
 
 
 def test_retell_writes_a_run_that_samples_and_remembers_its_base(run, tmp_path, capsys):

@@ -346,3 +346,25 @@ def test_impossible_tiles():
     tokens = Pixels()
     tokens.process = CategoricalProcess()
     refused(lambda: Tiled(2)(tokens), "Tiled moves the mean", "CategoricalProcess")
+
+
+class Numbered(Denoiser):
+    """Believes that x_0 is the number of the sample, and must have a stream for each."""
+
+    def __init__(self, rng):
+        super().__init__()
+        self.process, self.rng = GaussianProcess(Cosine()), rng
+
+    def among(self, samples):
+        return Numbered(self.rng[samples])
+
+    def forward(self, x_t, t, cond=None):
+        assert len(self.rng) == len(x_t)
+        number = self.rng.index.to(x_t).reshape(-1, 1, 1, 1)
+        return Gaussian(number.expand_as(x_t), 0.0)
+
+
+def test_a_tile_is_asked_about_with_the_stream_of_its_sample():
+    belief = Tiled((8, 8))(Numbered(Streams.of(0, 3, 5)))(torch.zeros(3, 1, 20, 13), 0.5)
+    wanted = torch.arange(5.0, 8.0).reshape(3, 1, 1, 1).expand(3, 1, 20, 13)
+    torch.testing.assert_close(belief.mean, wanted)

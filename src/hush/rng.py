@@ -69,7 +69,7 @@ class Streams:
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, part: slice) -> "Streams":
+    def __getitem__(self, part: slice | list[int]) -> "Streams":
         """The streams of some of the samples: splitting a batch changes no number."""
         return replace(self, index=self.index[part])
 

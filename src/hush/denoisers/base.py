@@ -20,6 +20,11 @@ class Denoiser(nn.Module, ABC):
         """The denoiser for one walk of these samples; one that draws, draws from `rng`."""
         return self
 
+    def among(self, samples: list[int]) -> "Denoiser":
+        """The denoiser of some of the samples of the walk, by number, each as often as it is asked
+        about at once: one that draws, draws for each what it would have drawn for the sample."""
+        return self
+
     @abstractmethod
     def forward(self, x_t: Tensor, t: Moment, cond: Condition | None = None) -> Any:
         """The posterior over x_0; t is a float, a `Level` or one time per sample (batch,)."""

@@ -101,6 +101,10 @@ class DiffusedCondition(Denoiser):
         """The denoiser of a walk whose samples have these streams."""
         return DiffusedCondition(self.joint, rng)
 
+    def among(self, samples: list[int]) -> "DiffusedCondition":
+        """That with the streams of these samples."""
+        return self if self.rng is None else DiffusedCondition(self.joint, self.rng[samples])
+
     def pair(self, x: Tensor, cond: Condition | None) -> State:
         """The state that x makes with the y of a condition."""
         y = cond.get(PICTURE) if isinstance(cond, Mapping) else cond

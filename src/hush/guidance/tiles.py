@@ -123,7 +123,8 @@ class Mosaic(Denoiser):
         def there(part: Tensor) -> Tensor:
             return _taken(part, places, x_t.shape[-2:])
 
-        return self.denoiser(there(x_t), _moment(t, there), each(there, cond))
+        denoiser = self.denoiser.among([sample for sample, _, _ in places])
+        return denoiser(there(x_t), _moment(t, there), each(there, cond))
 
 
 @lru_cache(maxsize=16)  # two for each size of picture being walked

@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -164,7 +165,7 @@ def _kept(trainer: Trainer, record: dict[str, Tensor]) -> float:
     return BESIDE * sum(held.values())
 
 
-def _timed(work: object, given: object, device: torch.device) -> float:
+def _timed(work: Callable[[Any], object], given: Any, device: torch.device) -> float:
     began = time.perf_counter()
     work(given)
     if device.type != "cpu":
