@@ -31,6 +31,7 @@ def csdi(
     chain: int = 50,
     beta_first: float = 1e-4,
     beta_last: float = 0.5,
+    predict: Predicted = "noise",
     recipe: Recipe = Recipe(steps=100_000, batch=16, learning_rate=1e-3, warmup=0, decay="cosine"),
 ) -> System:
     """CSDI: the noise of what is hidden predicted from what is known, which stays clean:
@@ -50,11 +51,13 @@ def csdi(
         chain: T, steps of the chain, whose √β_t rise evenly.
         beta_first: β_1.
         beta_last: β_T.
+        predict: what the network says: the noise, or v = α ε - σ x_0 with its own loss, which is
+            learnt sooner where the noise is loud.
         recipe: how it is trained.
     """
     network = TwoAxis(shape[0], width, depth, heads, features, dropout=dropout)
     schedule = Tabulated(quadratic_betas(chain, beta_first, beta_last))
-    return told(Impute.of(shape, features, horizon, hide), network, schedule, recipe)
+    return told(Impute.of(shape, features, horizon, hide), network, schedule, recipe, predict)
 
 
 def told(
