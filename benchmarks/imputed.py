@@ -4,9 +4,9 @@
 
 Quarters of the economy (`known.economy`: 12 channels, windows of 16) of which the last 30 % are
 held out. Each learns every window once an epoch, in batches of 16, and hides a share of them at
-random; hush's network says v, PyPOTS' the noise. Then each tells the same hidden cells of some held-out windows, by 50 draws of the paper's
-50 ancestral steps. Speeds are ratios of rounds in which both take their turn: an epoch of both, and
-a window told by 50 draws.
+random; hush's network says v, PyPOTS' the noise. Then each tells the same hidden cells of some
+held-out windows, by 50 draws of the paper's 50 ancestral steps. Speeds are ratios of rounds in
+which both take their turn: an epoch of both, and a window told by 50 draws.
 
 Writes benchmarks/results/imputed.md.
 """

@@ -1,6 +1,7 @@
 """Series: what a table says is what a record holds, time is never shuffled, bad files are named."""
 
 import math
+import sys
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 
