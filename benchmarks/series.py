@@ -46,8 +46,9 @@ WALKS = {  # 20 of sssd's linear chain would leave σ/α = .12 to the last step,
     "timegrad": (Multistep(2), Chain(20)),
 }
 SHARES = 0.1, 0.5, 0.9
-CSDI = {"width": 32, "depth": 3, "heads": 4}
+CSDI = {"width": 32, "depth": 3, "heads": 4, "predict": "v"}
 SSSD = {"width": 32, "depth": 4, "states": 32, "dropout": 0.1, "beta_last": 0.012, "predict": "v"}
+TIMEGRAD = {"dropout": 0.3}  # of .1 to .5, what told the end of the first 70 % best
 RATE = {"learning_rate": 1e-3, "warmup": 100, "decay": "cosine", "ema": 0.998, "workers": 1}
 
 
@@ -76,7 +77,8 @@ def gaps(source: Callable[[], Windows], csdi: int, sssd: int, **options: Any) ->
 
 def ahead(source: Callable[[], Windows], horizon: int, steps: int) -> Case:
     """A case of forecasts."""
-    return Case(source, {"timegrad": hush.systems.timegrad}, {"timegrad": steps}, horizon=horizon)
+    made = {"timegrad": partial(hush.systems.timegrad, **TIMEGRAD)}
+    return Case(source, made, {"timegrad": steps}, horizon=horizon)
 
 
 CASES = {
@@ -153,12 +155,16 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/series"))
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    kept = given.runs / "rows.json"
-    found = json.loads(kept.read_text()) if kept.exists() else {}
     for name in given.only:
-        found[name] = case(name, given)
-        kept.write_text(json.dumps(found))
+        kept(name, given).write_text(json.dumps(case(name, given)))
+    found = {name: kept(name, given) for name in CASES}
+    found = {name: json.loads(file.read_text()) for name, file in found.items() if file.exists()}
     write("series.md", known.page(header("python benchmarks/series.py", given), found))
+
+
+def kept(name: str, given: argparse.Namespace) -> Path:
+    """Where what was found of a case is kept, so that a page can be made of several calls."""
+    return given.runs / name.replace(" ", "-") / "found.json"
 
 
 def case(name: str, given: argparse.Namespace) -> dict[str, Any]:

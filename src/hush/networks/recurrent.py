@@ -52,10 +52,12 @@ class Recurrent(nn.Module):
         depth: int = 8,
         features: int = 0,
         clock: int = 32,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.features = features
         self.past = nn.LSTM(2 * channels + features, cells, layers, batch_first=True)
+        self.forget = nn.Dropout(dropout)
         self.embedding = Embedding(clock, 2 * clock)
         self.stem, self.spread = nn.Conv1d(1, width, 1), nn.Linear(cells, channels)
         self.blocks = nn.ModuleList(
@@ -69,7 +71,8 @@ class Recurrent(nn.Module):
         self, x: Series, clock: Float[Tensor, " batch"], cond: Condition | None = None
     ) -> Series:
         told = self.told(x, cond)
-        past = self.spread(self.past(self._before(told))[0][:, -x.shape[2] :])
+        read = self.past(self.forget(self._before(told)))[0][:, -x.shape[2] :]
+        past = self.spread(self.forget(read))
         stamps = x.mT.flatten(0, 1).unsqueeze(1)
         embedding = self.embedding(clock).repeat_interleave(x.shape[2], 0)
         hidden, total = functional.leaky_relu(self.stem(stamps), 0.4), 0.0

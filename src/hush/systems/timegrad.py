@@ -19,6 +19,7 @@ def timegrad(
     layers: int = 2,
     width: int = 8,
     depth: int = 8,
+    dropout: float = 0.1,
     chain: int = 100,
     beta_first: float = 1e-5,
     beta_last: float = 0.01,
@@ -39,11 +40,12 @@ def timegrad(
         layers: of the LSTM.
         width: channels of the network of noise.
         depth: its blocks.
+        dropout: share of what the LSTM reads and says that is dropped in training.
         chain: T, steps of the chain.
         beta_first: β_1 of a chain of 1000 steps (scaled by 1000/T for others).
         beta_last: β_T, likewise.
         recipe: how it is trained.
     """
     task = Ahead.of(shape, features, horizon or max(1, shape[-1] - 1), "forecast")
-    network = Recurrent(shape[0], cells, layers, width, depth, features)
+    network = Recurrent(shape[0], cells, layers, width, depth, features, dropout=dropout)
     return told(task, network, Tabulated.linear(chain, beta_first, beta_last), recipe)
