@@ -60,7 +60,7 @@ def test_paths_of_an_exact_autoregression_have_its_predictive_law():
 @pytest.mark.parametrize("stamp", [0, 1, 4, 7])
 def test_a_stamp_is_told_from_those_before_it_alone(stamp):
     """A tell-tale is planted at every stamp from this one on, in the window that training shows."""
-    network = small(features=1).denoiser.network.double()
+    network = small(features=1).denoiser.network.double().eval()
     x, clock = Streams.of(2, 3).normal((2, 8), torch.float64), torch.full((3,), 5.0).double()
     values = windows(3, 2, 8)["series"].double()
     told = torch.arange(8.0).double().expand(3, 1, 8)
