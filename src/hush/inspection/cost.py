@@ -14,10 +14,12 @@ from hush.data import Source, batches, split
 from hush.data.source import Subset
 from hush.evaluation.held_out import held_out_each
 from hush.networks import lowered
-from hush.processes import Encoded, GaussianProcess
+from hush.processes import Encoded
 from hush.recipe import Recipe
+from hush.rng import Streams
 from hush.system import System
 from hush.training.measuring import fit
+from hush.training.shown import shown
 from hush.training.trainer import Trainer
 from hush.world import World
 
@@ -105,7 +107,7 @@ def pace(system: System, source: Source, recipe: Recipe) -> Pace:
 
 
 def _examination(trainer: Trainer, source: Source, recipe: Recipe) -> float:
-    """The seconds of an examination, from how long the network takes for a record."""
+    """The seconds of an examination, from how long a held-out record and a sample take."""
     held = split(source, recipe.held_out, seed=recipe.seed)[1]
     # As many as are drawn at a time: of the few held out each would seem to take far longer.
     some = Subset(source, range(min(EXAMINED, len(source))))
@@ -116,16 +118,25 @@ def _examination(trainer: Trainer, source: Source, recipe: Recipe) -> float:
 
     work(None)
     each = _timed(work, None, trainer.world.device) / len(some)
-    return each * (len(held) + evaluations(system))
+    return each * len(held) + _drawing(system, source, each, trainer.world.device)
 
 
-def evaluations(system: System) -> int:
-    """How many evaluations the samples of one examination take, all of them together."""
-    process, task = system.denoiser.process, system.task
-    if isinstance(process, Encoded):
-        return 2 * task.shows
-    steps = min(system.grid.steps, 20 if isinstance(process, GaussianProcess) else 50)
-    return steps * task.shows * (task.answers if task.asks else 1)
+def _drawing(system: System, source: Source, each: float, device: torch.device) -> float:
+    """The seconds of the samples of one examination, from a step of theirs; of an autoencoder,
+    which repeats what it is shown, from the seconds of `each` held-out record."""
+    task = system.task
+    if isinstance(system.denoiser.process, Encoded):
+        return 2 * task.shows * each
+    cond = None
+    if task.asks:
+        record = source.read(range(min(task.shows, len(source))))
+        whose = Streams.of(0, len(next(iter(record.values()))), device=device)
+        cond = task.example({key: part.to(device) for key, part in record.items()}, whose).cond
+    count = task.shows * (task.answers if task.asks else 1)
+    sampler, steps = shown(system)
+    states = system.walk(count, cond, sampler, steps)
+    next(states)  # the noise, which costs nothing
+    return steps * _timed(lambda _: next(states), None, device)
 
 
 @contextmanager

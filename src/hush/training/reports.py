@@ -10,13 +10,13 @@ from hush.data import Source, save, strip
 from hush.evaluation.held_out import Losses, held_out_each
 from hush.evaluation.yardstick import Yardsticks, verdict, yardsticks
 from hush.networks import suits
-from hush.processes import Encoded, GaussianProcess
+from hush.processes import Encoded
 from hush.rng import Streams, derive
-from hush.samplers import Multistep
 from hush.tensors import Condition, each
 from hush.training.journal import Journal
 from hush.training.progress import Line, Pace
 from hush.training.run import Run
+from hush.training.shown import shown
 from hush.training.trainer import Trainer
 
 REPEATED = 12  # data that an autoencoder is shown to repeat
@@ -117,9 +117,7 @@ class Reports:
         task = system.task
         data, cond = self._asked(task.shows) if task.asks else (None, None)
         count = task.shows if data is None else task.answers * len(data)
-        numbers = isinstance(system.denoiser.process, GaussianProcess)
-        sampler = Multistep() if numbers else system.sampler
-        steps = min(system.grid.steps, 20 if numbers else 50)
+        sampler, steps = shown(system)
         turn, seed = self.world.turn(count), self.recipe.seed
         for state in system.walk(len(turn), cond, sampler, steps, seed, start=turn.start):
             if self.world.most(stopped()):
