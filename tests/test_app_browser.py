@@ -184,6 +184,26 @@ def test_schedule_and_training_are_drawn(tab):
     until(tab, "#training-state", "nowhere")
 
 
+def test_a_training_is_begun_watched_stopped_and_drawn_from(tab, runs):  # noqa: F811
+    tab.get_by_role("tab", name="Training").click()
+    tab.locator("#train-name input, #train-name textarea").fill("mine")
+    set_number(tab, "#train-steps", 5000)
+    set_number(tab, "#train-batch", 4)
+    tab.click("#train-begin")
+    until(tab, "#training-state", r"Step [\d,]+ of 5,000 .*loss .*learning")
+    tab.locator("#training-curves img").first.wait_for()
+    tab.click("#train-stop")
+    said = until(tab, "#training-state", "stopped and saved")
+    assert 0 < int(re.search(r"Step ([\d,]+) of", said)[1].replace(",", "")) < 5000
+    assert (runs / "mine" / "ema.safetensors").exists()
+    tab.get_by_role("tab", name="Sample").click()
+    set_number(tab, "#sample-steps", 3)
+    tab.click("#sample-begin")
+    assert "3 steps" in until(tab, "#sample-progress", "Done")
+    tab.get_by_text("The same by the command line").first.click()
+    assert "/mine " in tab.locator("#sample-line .cm-content").inner_text()
+
+
 def test_no_file_is_served_but_the_pages_own(address, runs, tmp_path):  # noqa: F811
     secret = tmp_path / "secret.txt"
     secret.write_text("secret")

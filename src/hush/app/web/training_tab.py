@@ -62,8 +62,9 @@ def _form(desk: Desk) -> tuple[list[Any], Any, Any, Any, Any]:
     name = gr.Textbox("new", label="Name of the run", elem_id="train-name")
     system = gr.Dropdown(trainable(), value="ddpm", label="System", elem_id="train-system")
     with gr.Row():
-        steps = gr.Number(2000, precision=0, minimum=1, label="Steps", min_width=90)
-        batch = gr.Number(64, precision=0, minimum=1, label="Batch", min_width=90)
+        whole = {"precision": 0, "minimum": 1, "min_width": 90}
+        steps = gr.Number(2000, label="Steps", elem_id="train-steps", **whole)
+        batch = gr.Number(64, label="Batch", elem_id="train-batch", **whole)
         rate = gr.Number(1e-3, minimum=1e-7, label="Learning rate", min_width=110)
     with gr.Row():
         size = gr.Dropdown(list(SIZES), value="small", label="Size of the network", min_width=130)
