@@ -7,6 +7,7 @@ import sys
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -90,6 +91,10 @@ def test_noise_becomes_samples_and_the_slider_goes_back_along_the_way(tab):
     set_number(tab, "#sample-seed", 7)
     tab.click("#sample-begin")
     assert "12 steps" in until(tab, "#sample-progress", "Done")
+    with tab.expect_download() as fetched:
+        tab.click("#sample-files")
+    with ZipFile(fetched.value.path()) as files:
+        assert len([name for name in files.namelist() if name.endswith(".png")]) == 5  # and a grid
     data = seen(tab, "#sample-picture")
     slide(tab, 0)
     assert "time 1.00" in until(tab, "#sample-progress", "Step 0 of 12")

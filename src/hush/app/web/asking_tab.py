@@ -18,6 +18,8 @@ from hush.tasks.purify import PURIFIERS
 
 FREE = ("classes", "factor")  # what a run is told only if it was not trained to be given anything
 PAINT = "Paint the hole"
+HOLES = "inpaint", "uncrop"
+OVER = "This run only draws: the hole is gone over ten times."
 
 
 def built(desk: Desk, chosen: gr.Dropdown) -> None:
@@ -82,12 +84,9 @@ def _settings() -> dict[str, Any]:
     hidden = {"visible": False}
     slider = partial(gr.Slider, buttons=[])
     side = {"maximum": 128, "value": 0, "step": 1, "minimum": 0, **hidden}
-    steps = "Of a run that only draws, a hole is gone over ten times."
     made = {
         "count": slider(1, 16, 1, step=1, label="Answers", elem_id="ask-count", **hidden),
-        "steps": slider(
-            1, 250, 20, step=1, label="Steps", info=steps, elem_id="ask-steps", **hidden
-        ),
+        "steps": slider(1, 250, 20, step=1, label="Steps", elem_id="ask-steps", **hidden),
         "sampler": gr.Dropdown([OWN, *SAMPLERS], value=OWN, label="Sampler", **hidden),
         "classes": gr.Dropdown([], label="Class of what is made", **hidden),
         "guidance": slider(0, 10, 1, step=0.1, label="Guidance to the class", **hidden),
@@ -141,12 +140,16 @@ def suited(desk: Desk, name: str | None, what: str | None) -> list[Any]:
     label = "Picture" if pictures else "Table of series, .csv or .parquet"
     file = gr.update(visible=True, label=label)
     known = verb.settings()
+    over = OVER if verb.name in HOLES and not system.task.asks else ""
+    more = {
+        "classes": {"choices": list(system.task.classes), "value": None},
+        "steps": {"info": over},
+    }
     updates = []
     for one in SETTINGS:
         shown = one in known and not (one in FREE and system.task.asks)
         shown &= one not in ("classes", "guidance") or bool(system.task.classes)
-        more = {"choices": list(system.task.classes), "value": None} if one == "classes" else {}
-        updates.append(gr.update(visible=shown, **more))
+        updates.append(gr.update(visible=shown, **more.get(one, {})))
     paints = gr.update(visible=verb.name == "inpaint")
     return [
         drawing.facts([(verb.name, verb.says)]),

@@ -58,9 +58,9 @@ def built(tab: str, words: str) -> Stage:
         visible=False,
         buttons=[],
     )
+    files = gr.DownloadButton("Download", visible=False, elem_id=f"{tab}-files", size="sm")
     with gr.Accordion("The same by the command line", open=False):
         line = gr.Code("", language="shell", show_label=False, elem_id=f"{tab}-line", lines=2)
-        files = gr.DownloadButton("Download", visible=False, elem_id=f"{tab}-files", size="sm")
     return Stage(tab, picture, progress, along, line, files)
 
 
