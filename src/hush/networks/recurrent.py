@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hush.networks.blocks import Embedding
+from hush.networks.dropout import Dropout
 from hush.networks.layers import Map, Vector
 from hush.networks.series import Known, Series, known
 from hush.tensors import Condition
@@ -57,7 +58,7 @@ class Recurrent(nn.Module):
         super().__init__()
         self.features = features
         self.past = nn.LSTM(2 * channels + features, cells, layers, batch_first=True)
-        self.forget = nn.Dropout(dropout)
+        self.drop_read, self.drop_told = Dropout(dropout), Dropout(dropout)
         self.embedding = Embedding(clock, 2 * clock)
         self.stem, self.spread = nn.Conv1d(1, width, 1), nn.Linear(cells, channels)
         self.blocks = nn.ModuleList(
@@ -71,8 +72,8 @@ class Recurrent(nn.Module):
         self, x: Series, clock: Float[Tensor, " batch"], cond: Condition | None = None
     ) -> Series:
         told = self.told(x, cond)
-        read = self.past(self.forget(self._before(told)))[0][:, -x.shape[2] :]
-        past = self.spread(self.forget(read))
+        read = self.past(self.drop_read(self._before(told)))[0][:, -x.shape[2] :]
+        past = self.spread(self.drop_told(read))
         stamps = x.mT.flatten(0, 1).unsqueeze(1)
         embedding = self.embedding(clock).repeat_interleave(x.shape[2], 0)
         hidden, total = functional.leaky_relu(self.stem(stamps), 0.4), 0.0
