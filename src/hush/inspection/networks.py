@@ -25,8 +25,8 @@ SERIES = {
         {"width": 256, "depth": 36, **_SSSD, "dropout": 0.0},
     ),
 }
-"""The first are those that `benchmarks/series.py` measures, the last those of the papers; but all say
-v, sssd on a chain that reaches the noise: the benchmark found that learnt sooner and told better."""
+"""The first are those that `benchmarks/series.py` measures, the last those of the papers. But all
+say v, sssd on a chain that reaches the noise: so they learn sooner there, and tell better."""
 
 
 def ladder(
