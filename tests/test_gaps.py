@@ -59,6 +59,24 @@ def test_only_what_is_known_is_hidden_and_counts(hide):
     assert (mask.sum((1, 2)) > 0).float().mean() > 0.95
 
 
+@pytest.mark.parametrize("predict", ["noise", "v"])
+@pytest.mark.parametrize("name", SMALL)
+def test_what_is_learnt_is_what_the_network_says_of_what_was_hidden(name, predict):
+    """‖ε - ε_θ‖² or ‖v - v_θ‖² with v = α ε - σ x_0, whatever of a window is not asked for."""
+    system = made(name, predict=predict)
+    x_0, cond, mask = system.learnt(windows(6, *SHAPE), Streams.of(3, 6))
+    process, said, noise = system.denoiser.process, [], Streams.of(4, 6).normal(SHAPE)
+    level = process.schedule.level(torch.tensor(0.6, dtype=torch.float64))
+    alpha, sigma = level.alpha.float(), level.sigma.float()
+    x_t = alpha * x_0.nan_to_num() + sigma * noise
+    system.denoiser.network.register_forward_hook(lambda module, given, out: said.append(out))
+    belief = system.denoiser(x_t, level.time, cond)
+    loss = system.objective.judge(process, belief, x_0.nan_to_num(), x_t, level, mask)
+    asked = noise if predict == "noise" else alpha * noise - sigma * x_0.nan_to_num()
+    error = ((asked - said[0]) ** 2 * mask).sum((1, 2)) / mask.sum((1, 2))
+    torch.testing.assert_close(loss.float(), error, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("hide", EVERY)
 def test_a_tell_tale_among_the_hidden_values_changes_nothing_that_is_told(hide):
     record, system = windows(8, *SHAPE), made("csdi")
