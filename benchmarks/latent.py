@@ -41,8 +41,8 @@ from hush.world import World
 
 SHAPE = (1, 32, 32)
 BACKBONE = Backbone(width=32, multipliers=(1, 2, 3), blocks=1, attention=(2,), dropout=0.0)
-SIZES = {"width": 24, "multipliers": (1, 2, 2), "blocks": 1, "latent": 8}
-SIZES |= {"entries": 256, "critic": 16}
+NETWORK = {"width": 24, "multipliers": (1, 2, 2), "blocks": 1}
+SIZES = {**NETWORK, "latent": 8, "entries": 256, "critic": 16}
 RATE = {"learning_rate": 1e-3, "warmup": 100, "decay": "cosine", "ema": 0.999, "workers": 1}
 STEPS = {"autoencoder": 1600, "ldm": 2000, "ddpm": 800}
 BATCH = {"autoencoder": 16, "ldm": 16, "ddpm": 16}

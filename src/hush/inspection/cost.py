@@ -127,12 +127,12 @@ def _drawing(system: System, source: Source, each: float, device: torch.device) 
     task = system.task
     if isinstance(system.denoiser.process, Encoded):
         return 2 * task.shows * each
-    cond = None
+    cond, count = None, task.shows
     if task.asks:
-        record = source.read(range(min(task.shows, len(source))))
-        whose = Streams.of(0, len(next(iter(record.values()))), device=device)
-        cond = task.example({key: part.to(device) for key, part in record.items()}, whose).cond
-    count = task.shows * (task.answers if task.asks else 1)
+        asked = min(task.shows, len(source))
+        record = {key: part.to(device) for key, part in source.read(range(asked)).items()}
+        cond = task.example(record, Streams.of(0, asked, device=device)).cond
+        count = task.answers * asked
     sampler, steps = shown(system)
     states = system.walk(count, cond, sampler, steps)
     next(states)  # the noise, which costs nothing
