@@ -1,6 +1,7 @@
 """The page of `hush app`, without a browser: what it takes, what it walks, what it offers."""
 
 import json
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 
 from hush import systems
 from hush.app import cli, detecting, purifying, restoring, sampling, serving, stretches, telling
-from hush.app.web import asking, curves, guard, wishes
+from hush.app.web import asking, asking_tab, curves, guard, wishes
 from hush.app.web.children import Child
 from hush.app.web.desk import Desk
 from hush.app.web.sampling_tab import OWN, kept, wish
@@ -216,6 +217,21 @@ def test_verbs_are_those_that_a_run_answers(desk):
     assert names(systems.ddpm((1, 16), (), SMALL)) == set()
     assert draws(colour) is sampling.Options
     assert draws(holes) is None
+
+
+def test_a_run_that_cannot_be_loaded_says_why_in_place_of_its_verbs(runs, tmp_path):  # noqa: F811
+    path = tmp_path / "newer"
+    shutil.copytree(runs / "digits", path)
+    record = json.loads((path / "system.json").read_text())
+    record["arguments"]["unheard_of"] = 1
+    (path / "system.json").write_text(json.dumps(record))
+    desk = Desk(guard.Runs(tmp_path))
+    try:
+        words, *settings = asking_tab.suited(desk, "newer", None)
+    finally:
+        desk.close()
+    assert "does not know: unheard_of" in words
+    assert all(not update["visible"] for update in settings)
 
 
 @pytest.mark.parametrize(

@@ -121,21 +121,23 @@ def offered(desk: Desk, name: str | None) -> Any:
 
 def verb_of(desk: Desk, name: str | None, what: str | None) -> Verb:
     """The verb of that name, if the run answers it. Raises `UserError` if not."""
-    for verb in verbs(desk.system(name)) if name else ():
+    known = verbs(desk.system(name)) if name else ()
+    for verb in known:
         if verb.name == what:
             return verb
+    if name and not known:
+        raise UserError("This run is not asked anything: see Sample.")
     raise UserError("Choose a run, and what is asked of it.")
 
 
 def suited(desk: Desk, name: str | None, what: str | None) -> list[Any]:
-    """What the tab shows of a verb: its words, what it takes, and its settings."""
+    """What the tab shows of a verb: its words, what it takes, and its settings; or why there is
+    none."""
     try:
         verb, system = verb_of(desk, name, what), desk.system(name)
-    except UserError:
+    except UserError as error:
         hidden = gr.update(visible=False)
-        return [drawing.facts([("", "This run is not asked anything: see Sample.")])] + [hidden] * (
-            3 + len(SETTINGS)
-        )
+        return [drawing.facts([("", str(error))]), *[hidden] * (3 + len(SETTINGS))]
     pictures = verb.takes == "picture"
     label = "Picture" if pictures else "Table of series, .csv or .parquet"
     file = gr.update(visible=True, label=label)
