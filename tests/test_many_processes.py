@@ -25,6 +25,7 @@ from hush.evaluation import likelihood
 from hush.networks import Backbone
 from hush.rng import Streams
 from hush.systems.index import load
+from hush.systems.taken import Taken
 from hush.training import files, saver
 from hush.training.loop import train
 from hush.training.run import Run
@@ -98,6 +99,34 @@ def test_two_processes_learn_from_the_same_what_one_does(tmp_path, name, setting
         assert (out / "records.jsonl").read_text() == (alone / "records.jsonl").read_text()
         assert figures(out) == (names, pytest.approx(numbers, rel=1e-5))
         assert (drawn(out) != drawn(alone)).mean() < 0.01  # on their grey levels
+
+
+def learn_latents(out, first, how):
+    torch.manual_seed(3)
+    system = systems.ldm((1, 8, 8), ("0", "1", "2"), Taken.of(first), TINY, chain=20)
+    train(system, pictures(), out, **{**SHORT, "steps": 4, **how})
+
+
+def learn_latents_twice(whole, shard, first):
+    with joined():
+        learn_latents(whole, first, {})
+        learn_latents(shard, first, {"shard": True})
+
+
+def test_two_processes_learn_from_the_latents_of_another_run_what_one_does(tmp_path):
+    first, alone, *both = (tmp_path / part for part in ("first", "alone", "whole", "shard"))
+    torch.manual_seed(3)
+    autoencoder = systems.autoencoder((1, 8, 8), width=8, multipliers=(1, 2), blocks=1, latent=3)
+    train(autoencoder, pictures(), first, **SHORT, steps=2)
+    learn_latents(alone, first, {})
+    together(2, learn_latents_twice, *both, first)
+    names, numbers = figures(alone)
+    taken = load(first).denoiser.network.state_dict()
+    for out in both:
+        assert figures(out) == (names, pytest.approx(numbers, rel=1e-5))
+        assert (drawn(out) != drawn(alone)).mean() < 0.01
+        kept = load(out).codec.autoencoder.state_dict()
+        assert all(kept[name].equal(was) for name, was in taken.items())  # it is not taught again
 
 
 def test_a_run_goes_on_with_any_number_of_processes_as_if_never_stopped(tmp_path):
