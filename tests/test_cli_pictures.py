@@ -1,5 +1,6 @@
 """The verbs that take a picture and give one back, as a person meets them."""
 
+import re
 import shlex
 from functools import partial
 
@@ -152,8 +153,15 @@ def test_a_run_that_is_given_pictures_is_read_beside_what_needs_no_diffusion(hom
     said = capsys.readouterr().out
     for word in ("bicubic", "regression", "sr3", "consistency", "4 pictures that the run may have"):
         assert word in said, word
-    hush(f"evaluate {home}/palette {asked} --regression 0 --count 8")
-    said = capsys.readouterr().out
+    text = page(home / "sr3")
+    for figure in (word for line in said.splitlines() if "±" in line for word in line.split()):
+        assert figure in text, figure
+    assert "In each row: what was given, bicubic, regression, sr3, sr3, sr3, exact" in text
+    assert text.count('<tr class="own">') == 2
+    hush(f"evaluate {home}/palette {asked} --regression 0 --count 8 --report {home}/judged.html")
+    said, _, place = capsys.readouterr().out.rpartition("With pictures: ")
+    assert place.strip() == f"{home}/judged.html"
+    assert (home / "judged.html").read_text().count("<img") == 4
     for word in ("colourise", "grey", "biharmonic", "edges", "JPEG"):
         assert word in said, word
     assert said.count("palette") == 5  # of colours, those held to the luma too
@@ -177,8 +185,18 @@ def test_what_detect_finds_is_read_beside_an_autoencoder_and_a_blur(home, capsys
         f"--masks {home}/spots --steps 2 --repeats 1 --threads 1"
     )
     said = capsys.readouterr().out
+    text = page(home / "ddpm")
     for word in ("AUROC of pixels", "Dice", "ddpm", "autoencoder", "blur residual", "3 pictures"):
         assert word in said, word
+        assert word in text, word
+
+
+def page(run):
+    """The page of what was judged of a run, which shows a picture and loads nothing."""
+    text = (run / "report.html").read_text()
+    assert text.count('<img src="data:image/png;base64,') == 1
+    assert not re.search(r'<script|(src|href)="(?!data:)|url\(|@import', text)
+    return text
 
 
 def truth_of(home, number):

@@ -58,15 +58,21 @@ def test_a_run_is_judged_on_the_gaps_and_the_futures_it_has_not_learnt(home, cap
     assert "2 origins, 2 stamps ahead" in said
     assert "The run has not learnt from this" in said
     assert "19 --samples or more tell" in said
-    assert max(map(len, said.splitlines())) <= 80
+    places = [line for line in said.splitlines() if str(home) in line]
+    assert places == [f"With pictures: {home}/csdi/report.html"]
+    assert max(len(line) for line in said.splitlines() if line not in places) <= 80
 
 
 def test_a_picture_tells_whether_a_run_is_sure_as_it_may_be(home, tmp_path):
     asked = "evaluate {home}/csdi --data {home}/series.csv --shares .5 --horizon 0 --count 3 "
     hush(asked + "--samples 19 --against linear --threads 1", home=home)
     assert min(Image.open(home / "csdi" / "calibration.png").size) > 300
-    hush(asked + "--samples 19 --against linear --out {out}/c.png", home=home, out=tmp_path)
+    asked += "--samples 19 --against linear --report {out}/told/page.html --out {out}/c.png"
+    hush(asked, home=home, out=tmp_path)
     assert (tmp_path / "c.png").exists()
+    text = (tmp_path / "told" / "page.html").read_text()
+    assert "csdi, 50 %" in text
+    assert text.count("<svg") == 1
 
 
 @pytest.mark.parametrize(("name", "ahead"), [("horizon", 3), ("timegrad", 2)])

@@ -34,6 +34,7 @@ from hush.tasks.images import (
     Upscale,
     grey,
 )
+from hush.tasks.judged import answered
 from hush.tasks.masks import boxes, sides, strokes
 from hush.tasks.mixed import PALETTE, Mixed
 from hush.tasks.restore import answers, question, spread
@@ -313,23 +314,37 @@ def test_of_a_model_that_only_draws_the_answer_is_measured_as_what_was_given():
     assert torch.allclose(grey(drawn), luma.expand(2, -1, -1, -1), atol=1e-5)
 
 
-def test_one_that_was_trained_for_it_may_be_held_to_what_it_is_given():
-    low, luma = torch.nn.functional.avg_pool2d(pictures(1), 4), grey(pictures(1))
-    made = {"backbone": TINY, "chain": 20, "walked": 5}
-    asked = (("upscale", systems.sr3(SHAPE, **made), low, Pool(4)),)
-    asked += (("colourise", systems.palette(SHAPE, ("colourise",), **made), luma, Luma()),)
-    for verb, system, given, measure in asked:
-        old = system.denoiser  # v, and no threshold: nothing is cut off, whatever is believed
-        denoiser = GaussianDenoiser(old.process, old.network, V())
-        system = replace(system, denoiser=denoiser, threshold=None)
-        system.codec.fit([torch.tensor([0.0, 1.0])])
-        system.codec.low.fill_(-9.0), system.codec.high.fill_(9.0)
-        free, held = (
-            answers(system, question(system, verb, given, exact=exact), 2)
-            for exact in (False, True)
-        )
-        assert (measure(free) - given).abs().max() > 0.01
-        assert torch.allclose(measure(held), given.expand(2, -1, -1, -1), atol=1e-4)
+CHAIN = {"backbone": TINY, "chain": 20}
+
+
+@pytest.mark.parametrize(
+    ("verb", "system"),
+    [
+        ("upscale", systems.sr3(SHAPE, **CHAIN, walked=5)),
+        ("upscale", systems.srdiff(SHAPE, features=8, groups=1, **CHAIN)),  # x_0 is a residual
+        ("upscale", systems.cascade(SHAPE, factor=4, **CHAIN, walked=5)),
+        ("colourise", systems.palette(SHAPE, ("colourise",), **CHAIN, walked=5)),
+    ],
+    ids=["sr3", "srdiff", "cascade", "palette"],
+)
+def test_one_that_was_trained_for_it_may_be_held_to_what_it_is_given(verb, system):
+    picture, upscales = pictures(1), verb == "upscale"
+    given = torch.nn.functional.avg_pool2d(picture, 4) if upscales else grey(picture)
+    measure = Pool(4) if upscales else Luma()
+    old = system.denoiser  # v, and no threshold: nothing is cut off, whatever is believed
+    denoiser = GaussianDenoiser(old.process, old.network, V())
+    system = replace(system, denoiser=denoiser, threshold=None)
+    system.codec.fit([torch.tensor([0.0, 1.0])])
+    system.codec.low.fill_(-9.0), system.codec.high.fill_(9.0)
+    free, held = (
+        answers(system, question(system, verb, given, exact=exact), 2) for exact in (False, True)
+    )
+    assert (measure(free) - given).abs().max() > 0.01
+    assert torch.allclose(measure(held), given.expand(2, -1, -1, -1), atol=1e-4)
+    told = answered(system, system.task, picture, pictures(3), regression=0)
+    for answer in told.answers[f"{system.name}, exact"]:
+        truth = measure(told.asked.truth)
+        assert torch.allclose(measure(answer), truth, atol=1e-4)
 
 
 def test_a_hole_is_filled_with_what_is_asked_for():

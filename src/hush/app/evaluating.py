@@ -1,6 +1,5 @@
 """`hush evaluate`: how good a run is, beside what it is to be read against."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -125,7 +124,8 @@ def _draws(arguments: Sequence[str]) -> bool:
 
 
 def _evaluate(options: Options, world: "World", arguments: Sequence[str]) -> None:
-    from hush.app.examining import parts, source
+    from hush.app.examining import about, parts, source
+    from hush.app.judging import said
     from hush.systems.index import load
 
     system = load(options.run, average=not options.last)
@@ -144,7 +144,8 @@ def _evaluate(options: Options, world: "World", arguments: Sequence[str]) -> Non
     else:
         _examine(options, system, data, (seen, unseen), world, arguments)
         return
-    measure(options, system, seen, unseen, world)
+    told = about(options.run, system, data, options.seed, said(arguments))
+    measure(options, system, seen, unseen, world, told)
 
 
 def _few(unseen: "Source", count: int | None) -> "Source":
@@ -168,6 +169,7 @@ def _examine(
 ) -> None:
     """Examine a run that draws."""
     from hush.app.examining import about
+    from hush.app.judging import PAGE, said
     from hush.app.sampling import settled
     from hush.evaluation.examine import examine, quick
     from hush.evaluation.report import print_report
@@ -176,8 +178,8 @@ def _examine(
         system = settled(system, None, options.sampler, None, options.evaluations, options.run)
     else:
         system = quick(system, options.evaluations)
-    asked, said = _asked(options), shlex.join(["hush", "evaluate", *arguments])
-    told = about(options.run, system, data, asked, said)
+    asked = _asked(options)
+    told = about(options.run, system, data, options.seed, said(arguments))
 
     def tell(what: str) -> None:
         if world.main:
@@ -189,7 +191,7 @@ def _examine(
     print_report(report)
     for what in report.missing:
         print(what)
-    print(f"With pictures: {report.save(options.report or options.run / 'report.html')}")
+    print(f"With pictures: {report.save(options.report or options.run / PAGE)}")
 
 
 def _asked(options: Options) -> "Asked":

@@ -10,7 +10,8 @@ from hush.app.command import command
 from hush.data import Source, open_source, split
 from hush.errors import UserError
 from hush.evaluation.examine import Asked, examine, quick
-from hush.evaluation.report import About, Curve, Report
+from hush.evaluation.page import About, Curve
+from hush.evaluation.report import Report
 from hush.system import System
 from hush.systems.index import load
 from hush.training.run import Run
@@ -34,7 +35,7 @@ def evaluate(run: str | os.PathLike[str], data: Source | str | None = None, **as
     system, how = quick(system), Asked(**asked)
     own = source(run, system, data)
     said = ", ".join([repr(str(run)), *(f"{key}={value!r}" for key, value in asked.items())])
-    told = about(run, system, own, how, f"hush.evaluate({said})")
+    told = about(run, system, own, how.seed, f"hush.evaluate({said})")
     return examine(system, *parts(run, system, own), how, told)
 
 
@@ -100,7 +101,7 @@ def parts(
 
 
 def about(
-    run: str | os.PathLike[str], system: System, measured: Source, asked: Asked, said: str
+    run: str | os.PathLike[str], system: System, measured: Source, seed: int, said: str
 ) -> About:
     """What was judged, and how to make it again; `said` asks for the report."""
     record = Run(run).record
@@ -112,7 +113,7 @@ def about(
         run=str(run),
         data=f"{measured.name}: {measured.summary()}",
         drawn=f"by {type(system.sampler).__name__} in {system.grid.steps} steps",
-        seed=asked.seed,
+        seed=seed,
         made=command(record, Path(run)),
         asked=said,
         settings=settings,

@@ -1,8 +1,11 @@
 """What `hush evaluate` says of the uses of a run: its answers, and the anomalies it finds, beside
 what needs no diffusion."""
 
+import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hush.errors import UserError
@@ -12,10 +15,14 @@ if TYPE_CHECKING:
 
     from hush.app.evaluating import Options
     from hush.data import Source
+    from hush.evaluation import About, Comparison, Shown, Table
     from hush.system import System
+    from hush.tasks.judged import Answered
     from hush.world import World
 
 LEARNT = 4096  # pictures that the others learn from, at most
+PAGE = "report.html"
+ROWS = 8  # of a picture on the page
 
 
 def answers(
@@ -24,8 +31,10 @@ def answers(
     seen: "Source | None",
     unseen: "Source",
     world: "World",
+    about: "About",
 ) -> None:
     """Judge the answers of a run that makes pictures from others, a table for each of its tasks."""
+    from hush.evaluation import Comparison, Table
     from hush.tasks.judged import COLUMNS, Yard, answered, parts
 
     tasks = parts(system)
@@ -33,10 +42,12 @@ def answers(
         return
     train, test = (part.to(world.device) for part in _pictures(seen, unseen, options.seed))
     yard, how = Yard.of(train, test, options.seed), _motion(options, system)
+    tables = []
     for task in tasks:
         told = answered(system, task, train, test, options.regression, options.seed, **how)
-        printed(told.name, COLUMNS[1:], [row.cells()[1:] for row in yard.rows(told)])
-    print(
+        rows = tuple(row.cells()[1:] for row in yard.rows(told))
+        tables.append(Table(told.name, COLUMNS[1:], rows, _answers(told)))
+    reading = (
         f"{len(test):,} pictures that the run {'has not' if seen else 'may have'} learnt from; "
         f"the regression learns {options.regression:,} steps of {len(train):,} that "
         f"{'it has' if seen else 'are left'}.\nFloors: the Fréchet distance to the truth in "
@@ -44,6 +55,7 @@ def answers(
         "distance from the low resolution that was given, in 1e-5.\nDiffer: two answers, root mean "
         "square. ± is one standard error."
     )
+    shown(Comparison(about, tuple(tables), reading), options.report or options.run / PAGE)
 
 
 def bits(
@@ -52,6 +64,7 @@ def bits(
     seen: "Source | None",
     unseen: "Source",
     world: "World",
+    about: "About",
 ) -> None:
     """Measure the likelihood of answers under a run that makes pictures from others."""
     from hush.evaluation.bits import measured
@@ -70,12 +83,14 @@ def anomalies(
     seen: "Source | None",
     unseen: "Source",
     world: "World",
+    about: "About",
 ) -> None:
     """Judge how well a run of sound pictures finds what does not belong in others."""
     import torch
 
     from hush.app.inputs import opened
     from hush.app.segmenting import partners
+    from hush.evaluation import Comparison, Table
     from hush.tasks.detect import Detect
     from hush.tasks.judged import anomaly_maps, found
 
@@ -93,11 +108,13 @@ def anomalies(
     detect = Detect(options.depth, options.steps or 50, options.repeats)
     maps = anomaly_maps(system, sound, torch.cat(list(odd.values())), detect, options.seed)
     columns = ("who", "AUROC of pixels (95 %)", "Dice (95 %)")
-    printed("anomalies", columns, [row.cells() for row in found(maps, truth)])
-    print(
+    rows = tuple(row.cells() for row in found(maps, truth))
+    table = Table("anomalies", columns, rows, _maps(torch.cat(list(odd.values())), maps, truth))
+    reading = (
         f"{len(truth):,} pictures with their masks; the autoencoder learnt {len(sound):,} sound "
         "ones. Dice is at the threshold that is best for the other half of the pictures."
     )
+    shown(Comparison(about, (table,), reading), options.report or options.run / PAGE)
 
 
 def _pictures(seen: "Source | None", unseen: "Source", seed: int) -> tuple["Tensor", "Tensor"]:
@@ -124,15 +141,55 @@ def _motion(options: "Options", system: "System") -> dict[str, Any]:
     return {"sampler": sampler, "grid": grid}
 
 
-def printed(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _answers(told: "Answered") -> "Shown":
+    """Some of the questions, and all answers to them."""
+    from hush.data import strip
+    from hush.evaluation import Shown
+
+    every = [(who, one) for who, answers in told.answers.items() for one in answers]
+    columns = [told.asked.given, *(one for _, one in every), told.asked.truth]
+    step = max(1, len(told.asked.truth) // ROWS)
+    picture = strip([column[::step][:ROWS].cpu().clamp(0.0, 1.0) for column in columns])
+    names = ", ".join(("what was given", *(who for who, _ in every), "the truth"))
+    return Shown(picture, f"In each row: {names}.")
+
+
+def _maps(pictures: "Tensor", maps: "dict[str, Tensor]", truth: "Tensor") -> "Shown":
+    """Some of the pictures, how odd each pixel is to each, and what does not belong; a map is white
+    where only one in a hundred of its pixels is odder."""
+    from hush.data import strip
+    from hush.evaluation import Shown
+
+    some = [values[:ROWS].flatten() for values in maps.values()]
+    tops = [values.kthvalue(math.ceil(0.99 * len(values)))[0] for values in some]
+    scaled = [one / top.clamp(min=1e-12) for one, top in zip(maps.values(), tops, strict=True)]
+    columns = [part.to(pictures).expand_as(pictures) for part in (pictures, *scaled, truth)]
+    picture = strip([column[:ROWS].clamp(0.0, 1.0) for column in columns])
+    return Shown(picture, f"In each row: the picture, {', '.join(maps)}, the truth.")
+
+
+def said(arguments: Sequence[str]) -> str:
+    """The command that was given."""
+    return shlex.join(["hush", "evaluate", *arguments])
+
+
+def shown(comparison: "Comparison", page: Path) -> None:
+    """A comparison on the standard output, and as a page."""
+    for table in comparison.tables:
+        printed(table)
+    print(comparison.reading)
+    print(f"With pictures: {comparison.save(page)}")
+
+
+def printed(table: "Table") -> None:
     """Printed without the columns in which nothing stands."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Table as Printed
 
-    table = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)  # 80 columns do
-    filled = [place for place in range(len(columns)) if any(row[place] for row in rows)]
-    for place in filled:
-        table.add_column(columns[place], justify="right" if place else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(row[place] for place in filled))
-    Console().print(table)
+    table = table.filled()
+    out = Printed(title=table.title, box=None, padding=(0, 2, 0, 0), pad_edge=False)  # 80 do
+    for place, name in enumerate(table.columns):
+        out.add_column(name, justify="right" if place else "left", no_wrap=True)
+    for row in table.rows:
+        out.add_row(*row)
+    Console().print(out)

@@ -113,6 +113,7 @@ def _print(found: "Sequence[Plan]", usual: "tuple[Sampler, Grid]") -> None:
     """The best ways and the usual one."""
     from hush.app.choices import word
     from hush.app.judging import printed
+    from hush.evaluation import Table
     from hush.samplers.grids import Given
 
     rows = []
@@ -123,7 +124,7 @@ def _print(found: "Sequence[Plan]", usual: "tuple[Sampler, Grid]") -> None:
             grid = "searched for this run" if isinstance(one.grid, Given) else name
             rank = f"{place}*" if own else str(place)
             rows.append((word(one.sampler), grid, f"{one.error:.4f}", rank))
-    printed("", ("sampler", "grid", "error", "rank"), rows)
+    printed(Table("", ("sampler", "grid", "error", "rank"), tuple(rows)))
     print(
         f"Of {len(found)} ways; * is hush's own without a plan. Error: how far the ends of walks "
         "are from\nthose of the fine walk, root mean square; data have a deviation near 1."

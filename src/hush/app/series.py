@@ -1,21 +1,27 @@
 """`hush evaluate` of a run of series: gaps and futures of what it has not learnt, told beside what
 needs no diffusion, and whether it is as sure as it may be."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from hush.app.judging import printed
+from hush.app.judging import PAGE, said, shown
 from hush.app.telling import Names, Options, Shares, Whole, asked
 from hush.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from hush.data import Windows
+    from hush.evaluation import Calibration, Table
     from hush.system import System
     from hush.tasks.judged import SeriesRow
+
+    Judged = tuple[Table, Sequence[SeriesRow]]
+
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,10 @@ class Evaluate(Options):
     file: Annotated[str, tyro.conf.arg(name="data", metavar="FILE")]
     """A CSV or Parquet file, or co2, elnino, …; if the run was trained on it, the part that was
     held out, the last of each series, is used."""
-    out: Path | None = None
-    """The picture to write; by default calibration.png in the run."""
+    out: File = None
+    """The picture of its calibration to write; by default calibration.png in the run."""
+    report: File = None
+    """The page to write; by default report.html in the run."""
     seed: int = 0
     """Of everything random."""
     shares: Shares = (0.1, 0.5, 0.9)
@@ -51,6 +59,8 @@ class Evaluate(Options):
 
 def evaluate(arguments: list[str]) -> None:
     """Judge a run of series, a table for its gaps and one for its futures."""
+    from hush.app.examining import about
+    from hush.evaluation import Comparison, calibration_plot
     from hush.tasks.judged import Units
 
     system, source, options, how = asked(Evaluate, "evaluate", arguments)
@@ -60,34 +70,36 @@ def evaluate(arguments: list[str]) -> None:
     seen, unseen = _parts(system, source, options)
     units = Units.of(seen or unseen)
     how |= {"most": options.count, "period": options.period}
-    rows = [
+    found = [
         *_gaps(system, unseen, units, options, how),
         *_futures(system, unseen, units, options, how),
     ]
-    if not rows:
+    if not found:
         raise UserError("Nothing is left to judge: give --shares, or a --horizon.")
     whose = "not learnt from this, the last of each series" if seen else "maybe learnt from this"
-    print(
+    reading = (
         f"The run has {whose}. In units of each\nchannel's deviation in "
         f"{'what it has learnt' if seen else 'the whole'}. CRPS: of the law told, exact; of a\n"
         "point it is the MAE. CSDI's: of 19 quantiles, some 4 % more. 90 %: how much of\nthe truth "
         "lies in the central interval of so much, and its mean width."
     )
-    _draw(rows, system.name, options.out or options.run / "calibration.png")
+    tables, rows = (tuple(part) for part in zip(*found, strict=True))
+    curves = _calibrations(chain(*rows), system.name)
+    told = about(options.run, system, unseen, options.seed, said(arguments))
+    shown(Comparison(told, tables, reading, curves), options.report or options.run / PAGE)
+    out = options.out or options.run / "calibration.png"
+    if curves:
+        calibration_plot(curves, out)
+    print(f"Calibration: {out}" if curves else "19 --samples or more tell its calibration.")
 
 
-def _draw(rows: "Sequence[SeriesRow]", name: str, out: Path) -> None:
-    """The calibration of the run, in a picture."""
-    from hush.evaluation import calibration_plot
-
-    curves = {
+def _calibrations(rows: "Iterable[SeriesRow]", name: str) -> "dict[str, Calibration]":
+    """Of the run's own answers, where there are enough of them."""
+    return {
         f"{row.who}, {row.hidden}": row.calibration
         for row in rows
         if row.who == name and row.calibration is not None
     }
-    if curves:
-        calibration_plot(curves, out)
-    print(f"Calibration: {out}" if curves else "19 --samples or more tell its calibration.")
 
 
 def _parts(system: "System", source: "Windows", options: Any) -> tuple["Windows | None", "Windows"]:
@@ -109,8 +121,8 @@ def _parts(system: "System", source: "Windows", options: Any) -> tuple["Windows 
 
 def _gaps(
     system: "System", unseen: "Windows", units: Any, options: Any, how: dict[str, Any]
-) -> "list[SeriesRow]":
-    """Rows of gaps, printed; none of a run that tells what comes last, and nothing else."""
+) -> "list[Judged]":
+    """A table of gaps and its rows; none of a run that tells what comes last, and nothing else."""
     from hush.tasks.judged import judge_gaps
     from hush.tasks.judged.gaps import GAPS
 
@@ -120,14 +132,14 @@ def _gaps(
     rows = judge_gaps(system, unseen, units, options.shares, options.where, against=against, **how)
     count = min(len(unseen), options.count)
     apart = "overlap: intervals are too narrow" if len(unseen) > len(unseen.spans) else "lie apart"
-    _table(f"gaps: {count:,} windows of {system.task.shape[1]:,} stamps, which {apart}", rows)
-    return rows
+    title = f"gaps: {count:,} windows of {system.task.shape[1]:,} stamps, which {apart}"
+    return [(_table(title, rows), rows)]
 
 
 def _futures(
     system: "System", unseen: "Windows", units: Any, options: Any, how: dict[str, Any]
-) -> "list[SeriesRow]":
-    """Rows of forecasts, printed."""
+) -> "list[Judged]":
+    """A table of forecasts and its rows."""
     from hush.tasks.judged import backtest
     from hush.tasks.judged.backtest import FORECASTS
 
@@ -139,8 +151,8 @@ def _futures(
     against = _of(options.against, FORECASTS)
     rows = backtest(system, unseen, units, horizon, options.stride, against=against, **how)
     count = len(rows[0].crps.total)
-    _table(f"forecasts: {count:,} origins, {horizon:,} stamps ahead of each", rows, 1)
-    return rows
+    title = f"forecasts: {count:,} origins, {horizon:,} stamps ahead of each"
+    return [(_table(title, rows, 1), rows)]
 
 
 def _must_be_known(against: Sequence[str]) -> None:
@@ -158,7 +170,8 @@ def _of(against: Sequence[str], known: tuple[str, ...]) -> Sequence[str]:
     return [name for name in against if name in known] if against else known
 
 
-def _table(title: str, rows: "Sequence[SeriesRow]", first: int = 0) -> None:
+def _table(title: str, rows: "Sequence[SeriesRow]", first: int = 0) -> "Table":
+    from hush.evaluation import Table
     from hush.tasks.judged.series import COLUMNS
 
-    printed(title, COLUMNS[first:], [row.cells()[first:] for row in rows])
+    return Table(title, COLUMNS[first:], tuple(row.cells()[first:] for row in rows))

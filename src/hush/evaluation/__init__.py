@@ -23,6 +23,7 @@ from hush.evaluation.classical import (
     replicated,
 )
 from hush.evaluation.classifier import Classifier, accuracy, fit_classifier
+from hush.evaluation.comparison import Comparison, Shown, Table
 from hush.evaluation.contrastive import fit_dual
 from hush.evaluation.detection import auroc, best_threshold, dice, f1, miou
 from hush.evaluation.distances import frechet, nearest, real_or_fake
@@ -47,10 +48,11 @@ from hush.evaluation.likelihood import Estimate, histogram, likelihood
 from hush.evaluation.manifolds import expected_coverage, manifolds
 from hush.evaluation.memorisation import Memorisation, memorisation, nearest_of
 from hush.evaluation.naive import last_value, linear_interpolation, seasonal_naive
+from hush.evaluation.page import About
 from hush.evaluation.patches import patch_space
 from hush.evaluation.pictures import consistency, diversity, psnr, ssim
 from hush.evaluation.regression import answers, fit_autoencoder, fit_regression
-from hush.evaluation.report import About, Pictures, Report, print_report
+from hush.evaluation.report import Pictures, Report, print_report
 from hush.evaluation.smoothing import arima, ets
 from hush.evaluation.spaces import FeatureSpace, feature_space
 from hush.evaluation.verdicts import Verdict
@@ -64,6 +66,7 @@ __all__ = [
     "Bits",
     "Calibration",
     "Classifier",
+    "Comparison",
     "Estimate",
     "FeatureSpace",
     "Judgement",
@@ -73,6 +76,8 @@ __all__ = [
     "Pictures",
     "Report",
     "Score",
+    "Shown",
+    "Table",
     "Verdict",
     "Yardsticks",
     "accuracy",

@@ -16,7 +16,8 @@ from hush.evaluation.held_out import device_of, held_out_each
 from hush.evaluation.judgement import judge
 from hush.evaluation.likelihood import Method
 from hush.evaluation.memorisation import FEWEST, Memorisation, among, memorisation, nearest_of
-from hush.evaluation.report import About, Pictures, Report
+from hush.evaluation.page import About
+from hush.evaluation.report import Pictures, Report
 from hush.evaluation.spaces import Features, FeatureSpace
 from hush.evaluation.yardstick import yardsticks
 from hush.processes import Encoded, GaussianProcess

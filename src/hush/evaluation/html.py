@@ -10,13 +10,36 @@ from hush.evaluation.charts import Series, bars, lines
 from hush.evaluation.manifolds import NAMES
 
 if TYPE_CHECKING:
+    from hush.evaluation.calibration import Calibration
+    from hush.evaluation.comparison import Comparison
+    from hush.evaluation.page import About
     from hush.evaluation.report import Report
-
-TEMPLATE = "report.html"
 
 
 def page(report: "Report") -> str:
     """The page of a report."""
+    return _rendered(
+        "report.html",
+        report.about,
+        report=report,
+        scales=_scales(report),
+        figures=_figures(report),
+    )
+
+
+def compared(comparison: "Comparison") -> str:
+    """The page of a comparison; rows of the run itself stand out."""
+    name = comparison.about.name
+    tables = [
+        (table, [(any(cell.split(",")[0] == name for cell in row), row) for row in table.rows])
+        for table in (one.filled() for one in comparison.tables)
+    ]
+    curves = {says: _calibration(one) for says, one in comparison.calibration.items()}
+    told = {"comparison": comparison, "tables": tables, "calibration": curves}
+    return _rendered("comparison.html", comparison.about, **told)
+
+
+def _rendered(template: str, about: "About", **told: Any) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     pages = Environment(
@@ -28,13 +51,7 @@ def page(report: "Report") -> str:
     )
     pages.filters["uri"] = lambda picture: address(png(picture))
     pages.filters["setting"] = _setting
-    told = {
-        "report": report,
-        "about": report.about,
-        "scales": _scales(report),
-        "figures": _figures(report),
-    }
-    return pages.get_template(TEMPLATE).render(told)
+    return pages.get_template(template).render(about=about, **told)
 
 
 def _setting(value: Any) -> str:
@@ -93,6 +110,14 @@ def _beliefs(report: "Report") -> tuple[str, Markup, tuple[str, ...]]:
     says = "Whether what the model believes of a noised record is so: 1 is. Bars are of 95 %."
     drawn = lines(curves, "time t (1 is noise)", "ratio", level=1.0)
     return says, drawn, tuple(one.name for one in curves)
+
+
+def _calibration(one: "Calibration") -> Markup:
+    """The curve, beside what calibrated laws show."""
+    errors = [(high - low) / 2 / 1.96 for low, high in one.intervals]
+    own = Series("told", list(zip(one.levels, one.shares, strict=True)), errors)
+    ideal = Series("calibrated", [(0.0, 0.0), (1.0, 1.0)], marks=False)
+    return lines([own, ideal], "level of the quantile", "share of the truth below it")
 
 
 def _scales(report: "Report") -> list[dict[str, Any]]:

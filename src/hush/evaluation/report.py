@@ -1,9 +1,7 @@
 """All that is measured of a run that draws, as one value for the terminal, a page and Python."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,37 +12,12 @@ from hush.evaluation.bits import Bits
 from hush.evaluation.held_out import Losses
 from hush.evaluation.judgement import Judgement, Line, percent
 from hush.evaluation.memorisation import Memorisation
+from hush.evaluation.page import About, Page
 from hush.evaluation.verdicts import Verdict
 from hush.evaluation.yardstick import Yardsticks
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-Curve = Sequence[tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class About:
-    """What was judged, and how to make it again."""
-
-    name: str
-    """Of the system."""
-    cite: str = ""
-    run: str = ""
-    data: str = ""
-    """What it learnt from and what was held out, in words."""
-    drawn: str = ""
-    """How samples were drawn, in words."""
-    seed: int = 0
-    """Of the evaluation."""
-    made: str = ""
-    """The command that trains such a run."""
-    asked: str = ""
-    """The command that makes this report."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of the system and its recipe."""
-    curves: Mapping[str, Curve] = field(default_factory=dict)
-    """(step, loss) as training reported them."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +32,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Page):
     """What was measured of a run; None for what could not be, and `missing` says why."""
 
     about: About
@@ -94,25 +67,11 @@ class Report:
             *(_belief(one, one is self.beliefs[0]) for one in self.beliefs),
         ]
 
-    def save(self, path: str | Path) -> Path:
-        """Write the report as a page of its own, which needs nothing beside it."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.page(), encoding="utf-8")
-        return path
-
     def page(self) -> str:
         """The report as a page in HTML."""
         from hush.evaluation.html import page
 
         return page(self)
-
-    def _repr_html_(self) -> str:
-        """The page in a frame, as a notebook shows it."""
-        from html import escape
-
-        style = "width:100%;height:48em;border:0"
-        return f'<iframe srcdoc="{escape(self.page())}" style="{style}"></iframe>'
 
 
 def print_report(report: Report | Judgement | Bits, console: "Console | None" = None) -> None:

@@ -13,10 +13,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from hush.codecs import Codec
 from hush.data import strip
 from hush.data.jpeg import through_jpeg
 from hush.errors import UserError
-from hush.guidance.operators import Linear, Pool
+from hush.guidance import Linear, Pool, Projection
 from hush.networks.given import PICTURE
 from hush.rng import Streams
 from hush.tasks.base import Example, Task
@@ -64,8 +65,19 @@ class FromPicture(Task):
 
     def sure(self, picture: Pictures) -> tuple[Linear, Tensor] | None:
         """(H, y): of the answer x to a user's picture H x = y is known, y in [0, 1]; None where
-        nothing is."""
+        nothing is. The rows of H sum to 1."""
         return None
+
+    def held(
+        self, codec: Codec, picture: Pictures, cond: Condition | None = None
+    ) -> Projection | None:
+        """What holds beliefs about x_0 to what is sure of the answers x to a user's picture. Where
+        x_0 is what x is beyond the picture of its condition, H x_0 is y beyond H of that."""
+        if (sure := self.sure(picture)) is None:
+            return None
+        operator, y = sure
+        beside = None if cond is None else {PICTURE: operator(cond[PICTURE].to(y))}
+        return Projection(operator, codec.encode(y, beside))
 
     def shown(self, cond: Condition | None) -> Tensor:
         """What was given, as it is to be seen beside the answer."""

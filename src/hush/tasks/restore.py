@@ -212,18 +212,20 @@ def _told(
         given = filled(picture, mask, Streams.of(derive(seed, "hole"), 1))
         return Question(tuple(picture.shape[1:]), {PICTURE: given}, None, picture, mask)
     cond = fit[0].asked(picture, Streams.of(derive(seed, "asked"), 1), level)
-    held = _projection(system, fit[0], picture) if exact else None
+    held = _projection(system, fit[0], picture, cond) if exact else None
     return Question(tuple(cond[PICTURE].shape[1:]), cond, held)
 
 
-def _projection(system: System, task: FromPicture, picture: Picture) -> Projection:
+def _projection(
+    system: System, task: FromPicture, picture: Picture, cond: Condition | None = None
+) -> Projection:
     """What holds beliefs to what is sure of the answer."""
-    if (sure := task.sure(picture.to(device_of(system)))) is None:
+    if (held := task.held(system.codec, picture.to(device_of(system)), cond)) is None:
         raise UserError(
             f"Nothing of a picture that {type(task).__name__} is given is sure: leave out exact, "
             "which holds the means of larger pictures and the luma of those in colour."
         )
-    return Projection(sure[0], system.codec.encode(sure[1]))
+    return held
 
 
 def _held(system: System, verb: str, picture: Picture, mask: Mask | None, factor: int) -> Question:

@@ -17,7 +17,7 @@ from hush.errors import UserError
 from hush.evaluation import answers as regressed
 from hush.evaluation import bicubic, biharmonic, fit_regression, median, replicated
 from hush.evaluation.held_out import device_of
-from hush.guidance import Linear, Pool, Projection
+from hush.guidance import Pool, Projection
 from hush.networks import Backbone
 from hush.rng import Streams, derive
 from hush.samplers import RePaint, Sampler
@@ -26,7 +26,7 @@ from hush.tasks.holes import Inpaint, Uncrop
 from hush.tasks.images import PICTURE, Colourise, Denoise, FromPicture, Unjpeg, Upscale
 from hush.tasks.masks import Mask
 from hush.tasks.mixed import Mixed
-from hush.tensors import Condition
+from hush.tensors import Condition, each
 
 Pictures = Float[Tensor, "_ channel height width"]  # of any number: each set has its own
 
@@ -58,10 +58,12 @@ class Asked:
         """The low resolution that was given, if it was."""
         return Pool(self.task.factor)(self.truth) if isinstance(self.task, Upscale) else None
 
-    @property
-    def sure(self) -> tuple[Linear, Tensor] | None:
-        """(H, y) where H of the answer is y, which was given; None where nothing is sure."""
-        return self.task.sure(self.given if self.low is None else self.low)
+    def held(self, system: System, some: slice = slice(None)) -> Projection | None:
+        """What holds the answers to some of the pictures to what is sure of them, if anything is
+        (`FromPicture.held`)."""
+        shown = self.given if self.low is None else self.low
+        cond = each(lambda part: part[some], self.cond)
+        return self.task.held(system.codec, shown[some].to(device_of(system)), cond)
 
     @property
     def seen(self) -> Tensor:
@@ -130,7 +132,7 @@ def answered(
         network = fit_regression(backbone, learnt.seen, train, seed, regression)
         answers["regression"] = (asked.pasted(regressed(network, asked.seen)),)
     seeds = [derive(seed, f"answer {number}") for number in range(2)]
-    for exact in (False, True) if asked.sure else (False,):
+    for exact in (False, True) if asked.held(system) else (False,):
         who = f"{system.name}, exact" if exact else system.name
         answers[who] = tuple(drawn(system, asked, own, exact=exact, **options) for own in seeds)
     return Answered(name, asked, answers)
@@ -146,7 +148,7 @@ def drawn(
     **options: Any,
 ) -> Pictures:
     """One answer of the system to each picture, known pixels held at every step, and with `exact`
-    whatever else is sure (`FromPicture.sure`); the answer to a picture is the same in whatever
+    whatever else is sure (`FromPicture.held`); the answer to a picture is the same in whatever
     `batch` (to rounding). `options` go on to `System.sample`."""
     device, answers = device_of(system), []
     sampler = sampler or system.sampler
@@ -156,16 +158,10 @@ def drawn(
         if asked.mask is not None:
             known = system.codec.encode(asked.truth[some].to(device))
             own = RePaint(sampler, known, ~asked.mask[some].to(device))
-        held = _held(system, asked, some) if exact else None
+        held = asked.held(system, some) if exact else None
         how = {"seed": seed, "guidance": held, "batch": batch, "start": start}
         answers.append(system.sample(count, asked.cond, own, **how, **options))
     return asked.pasted(torch.cat(answers).to(asked.truth))
-
-
-def _held(system: System, asked: Asked, some: slice) -> Projection:
-    """What holds the answers to some of the pictures to what is sure of them."""
-    operator, y = asked.sure
-    return Projection(operator, system.codec.encode(y[some].to(device_of(system))))
 
 
 def _row(task: FromPicture) -> tuple[str, str, Callable[[Asked], Pictures]]:
