@@ -156,10 +156,10 @@ def test_a_run_that_is_given_pictures_is_read_beside_what_needs_no_diffusion(hom
     text = page(home / "sr3")
     for figure in (word for line in said.splitlines() if "±" in line for word in line.split()):
         assert figure in text, figure
-    assert "In each row: what was given, bicubic, regression, sr3, sr3, sr3, exact" in text
+    assert "what was given; bicubic; regression; sr3 (twice); sr3, exact (twice)" in text
     assert text.count('<tr class="own">') == 2
     hush(f"evaluate {home}/palette {asked} --regression 0 --count 8 --report {home}/judged.html")
-    said, _, place = capsys.readouterr().out.rpartition("With pictures: ")
+    said, _, place = capsys.readouterr().out.rpartition("As a page: ")
     assert place.strip() == f"{home}/judged.html"
     assert (home / "judged.html").read_text().count("<img") == 4
     for word in ("colourise", "grey", "biharmonic", "edges", "JPEG"):

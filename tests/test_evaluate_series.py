@@ -59,7 +59,7 @@ def test_a_run_is_judged_on_the_gaps_and_the_futures_it_has_not_learnt(home, cap
     assert "The run has not learnt from this" in said
     assert "19 --samples or more tell" in said
     places = [line for line in said.splitlines() if str(home) in line]
-    assert places == [f"With pictures: {home}/csdi/report.html"]
+    assert places == [f"As a page: {home}/csdi/report.html"]
     assert max(len(line) for line in said.splitlines() if line not in places) <= 80
 
 

@@ -146,12 +146,13 @@ def _answers(told: "Answered") -> "Shown":
     from hush.data import strip
     from hush.evaluation import Shown
 
-    every = [(who, one) for who, answers in told.answers.items() for one in answers]
-    columns = [told.asked.given, *(one for _, one in every), told.asked.truth]
+    drawn = told.answers
+    columns = [told.asked.given, *(one for each in drawn.values() for one in each)]
+    columns.append(told.asked.truth)
     step = max(1, len(told.asked.truth) // ROWS)
     picture = strip([column[::step][:ROWS].cpu().clamp(0.0, 1.0) for column in columns])
-    names = ", ".join(("what was given", *(who for who, _ in every), "the truth"))
-    return Shown(picture, f"In each row: {names}.")
+    names = (f"{who} (twice)" if len(each) == 2 else who for who, each in drawn.items())
+    return Shown(picture, f"In each row: {'; '.join(('what was given', *names, 'the truth'))}.")
 
 
 def _maps(pictures: "Tensor", maps: "dict[str, Tensor]", truth: "Tensor") -> "Shown":
@@ -178,7 +179,7 @@ def shown(comparison: "Comparison", page: Path) -> None:
     for table in comparison.tables:
         printed(table)
     print(comparison.reading)
-    print(f"With pictures: {comparison.save(page)}")
+    print(f"As a page: {comparison.save(page)}")
 
 
 def printed(table: "Table") -> None:
