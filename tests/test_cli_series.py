@@ -53,6 +53,12 @@ def test_covariates_and_what_means_missing_are_read_as_asked(file, tmp_path):
     assert (system.task.shape, system.task.features, system.task.hide) == ((1, 6), 1, "random")
     assert system.codec.mean.item() > -10.0
     assert system.codec.told_deviation.item() != 1.0
+    # What its features were made of need not be said again, nor how its own data are read.
+    few = ["--samples", 2, "--steps", 1, "--threads", 1]
+    hush("impute", out, file, "--out", tmp_path / "filled.csv", *few)
+    assert "-99.9" not in (tmp_path / "filled.csv").read_text()
+    hush("evaluate", out, *few, "--shares", 0.5, "--horizon", 0, "--count", 2)
+    assert "series.csv" in (out / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

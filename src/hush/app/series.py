@@ -31,9 +31,9 @@ class Evaluate(Options):
     origins, beside the last value, the last season, ETS, ARIMA and a vector autoregression, each
     fitted to the past of its origin. A picture shows whether the run is as sure as it may be."""
 
-    file: Annotated[str, tyro.conf.arg(name="data", metavar="FILE")]
-    """A CSV or Parquet file, or co2, elnino, …; if the run was trained on it, the part that was
-    held out, the last of each series, is used."""
+    file: Annotated[str | None, tyro.conf.arg(name="data", metavar="FILE")] = None
+    """A CSV or Parquet file, or co2, elnino, …; by default the run's own data. Of those, the part
+    that was held out, the last of each series, is used."""
     out: File = None
     """The picture of its calibration to write; by default calibration.png in the run."""
     report: File = None

@@ -3,7 +3,7 @@ after it, with a picture of both."""
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,6 +31,7 @@ READING = (
     *("time", "item", "values", "covariates", "static", "calendar", "missing"),
     *("time_format", "delimiter"),
 )
+FEATURES = ("covariates", "static", "calendar")  # what a run is told beside the values
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ class Options:
     values: Names = ()
     """The columns the run learnt, by default of the same names."""
     covariates: Names = ()
-    """Covariates, as for training."""
+    """Columns that are known beside the values; by default those of the training."""
     static: Names = ()
-    """Columns that never change within a series, as for training."""
+    """Columns that never change within a series; by default those of the training."""
     calendar: Names = ()
-    """What is derived from the stamps, as for training."""
+    """What is derived from the stamps; by default as for training."""
     missing: Names = ()
     """Cells that mean a missing value, such as -99.9."""
     time_format: Word = None
@@ -139,7 +140,7 @@ def asked(
 ) -> tuple["System", "Windows", Any, dict[str, Any]]:
     """The run, the file, the options, and how answers are drawn."""
     from hush.app.choices import SAMPLERS, choose
-    from hush.app.inputs import begun, learnt
+    from hush.app.inputs import begun
     from hush.data import series
     from hush.tasks.fit import must_tell
 
@@ -147,16 +148,43 @@ def asked(
     if options.samples < 1:
         raise UserError(f"--samples must be 1 or more, got {options.samples}.")
     system = begun(options.run, options.threads, series=True)
-    must_tell(system, options.file)
-    reading = {name: getattr(options, name) for name in READING}
-    reading["values"] = options.values or learnt(options.run)
+    file = options.file or _own(options.run)
+    must_tell(system, file)
     how = {
         "samples": options.samples,
         "seed": random.getrandbits(31) if options.seed is None else options.seed,
         "sampler": choose(SAMPLERS, "sampler", options.sampler) if options.sampler else None,
         "grid": options.steps,
     }
-    return system, series(options.file, length=1, **reading), options, how
+    return system, series(file, length=1, **_reading(options)), options, how
+
+
+def _own(run: Path) -> str:
+    """The name of what a run has learnt from."""
+    from hush.training.run import Run
+
+    name = Run(run).record.get("data", {}).get("name")
+    if not name:
+        raise UserError(f"{run} does not say what it has learnt from: give --data.")
+    return name
+
+
+def _reading(options: Options) -> dict[str, Any]:
+    """How the file is read: as was asked, and where nothing is said, what the features of the run
+    were made of as for its training; of its own data all."""
+    from hush.app.inputs import learnt
+    from hush.training.run import Run
+
+    data = Run(options.run).record.get("data", {})
+    own = options.file in (None, data.get("name"))
+    kept = {name: data.get("asked", {}).get(name) for name in (READING if own else FEATURES)}
+    kept["values"] = learnt(options.run)
+    usual = {field.name: field.default for field in fields(Options)}
+    reading = {name: getattr(options, name) for name in READING}
+    return {
+        name: (kept.get(name) or said) if said == usual[name] else said
+        for name, said in reading.items()
+    }
 
 
 def _ahead(found: "Found", horizon: int) -> "Tensor":
