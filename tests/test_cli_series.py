@@ -57,6 +57,8 @@ def test_covariates_and_what_means_missing_are_read_as_asked(file, tmp_path):
     few = ["--samples", 2, "--steps", 1, "--threads", 1]
     hush("impute", out, file, "--out", tmp_path / "filled.csv", *few)
     assert "-99.9" not in (tmp_path / "filled.csv").read_text()
+    hush("detect", out, file, "--out", tmp_path / "odd.csv", "--rate", 0.1, *few)
+    assert (tmp_path / "odd.csv").read_text()
     hush("evaluate", out, *few, "--shares", 0.5, "--horizon", 0, "--count", 2)
     assert "series.csv" in (out / "report.html").read_text()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from hush.app.telling import READING, Options, Whole, Word, asked, drawn_beside
+from hush.app.telling import Options, Whole, Word, asked, drawn_beside, reading
 from hush.errors import UserError
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def _sound(options: Detect, source: "Windows") -> "Windows":
             f"{name}, which {options.run} learnt from, is not there to calibrate on: name a file "
             "of sound series in --sound, or a --level."
         )
-    reading = {key: getattr(options, key) for key in READING}
-    return series(name, length=1, **{**reading, "values": source.channels})
+    return series(name, length=1, **{**reading(options, name), "values": source.channels})
 
 
 def _marks(options: Detect) -> "Tensor":

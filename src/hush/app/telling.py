@@ -156,7 +156,7 @@ def asked(
         "sampler": choose(SAMPLERS, "sampler", options.sampler) if options.sampler else None,
         "grid": options.steps,
     }
-    return system, series(file, length=1, **_reading(options)), options, how
+    return system, series(file, length=1, **reading(options, file)), options, how
 
 
 def _own(run: Path) -> str:
@@ -169,21 +169,21 @@ def _own(run: Path) -> str:
     return name
 
 
-def _reading(options: Options) -> dict[str, Any]:
-    """How the file is read: as was asked, and where nothing is said, what the features of the run
+def reading(options: Options, file: str) -> dict[str, Any]:
+    """How a file is read: as was asked, and where nothing is said, what the features of the run
     were made of as for its training; of its own data all."""
     from hush.app.inputs import learnt
     from hush.training.run import Run
 
     data = Run(options.run).record.get("data", {})
-    own = options.file in (None, data.get("name"))
+    own = file == data.get("name")
     kept = {name: data.get("asked", {}).get(name) for name in (READING if own else FEATURES)}
     kept["values"] = learnt(options.run)
     usual = {field.name: field.default for field in fields(Options)}
-    reading = {name: getattr(options, name) for name in READING}
+    asked = {name: getattr(options, name) for name in READING}
     return {
         name: (kept.get(name) or said) if said == usual[name] else said
-        for name, said in reading.items()
+        for name, said in asked.items()
     }
 
 
