@@ -115,6 +115,7 @@ ARGUMENTS = {
     "a negative shape": {"shape": [-1, 4, 4]},
     "an empty shape": {"shape": [0, 4, 4]},
     "a broken shape": {"shape": [1, 4.5, 4]},
+    "a shape of truths": {"shape": [1, True, 4]},
     "an enormous shape": {"shape": [10**12, 4, 4]},
     "classes of a number": {"classes": 3},
     "classes of nothing": {"classes": None},

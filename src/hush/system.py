@@ -228,8 +228,15 @@ def rebuilt(function: Callable[..., System], arguments: dict[str, Any]) -> Syste
             raise UserError(f"{given:.3g} is beyond {LARGEST:,}")
         return tuple(value(item) for item in given) if isinstance(given, list) else given
 
+    def argument(key: str) -> Any:
+        made = value(arguments[key], known[key].default)
+        whole = known[key].annotation == tuple[int, ...]
+        if whole and not (isinstance(made, tuple) and all(type(item) is int for item in made)):
+            raise UserError(f"{key} must be whole numbers, got {arguments[key]}")
+        return made
+
     try:
-        return function(**{key: value(arguments[key], known[key].default) for key in arguments})
+        return function(**{key: argument(key) for key in arguments})
     except Exception as error:
         said = str(error).rstrip(".")
         raise UserError(f"The run's settings do not make a {function.__name__}: {said}.") from error
