@@ -46,7 +46,7 @@ def answers(
     for task in tasks:
         told = answered(system, task, train, test, options.regression, options.seed, **how)
         rows = tuple(row.cells()[1:] for row in yard.rows(told))
-        tables.append(Table(told.name, COLUMNS[1:], rows, _answers(told)))
+        tables.append(printed(Table(told.name, COLUMNS[1:], rows, _answers(told))))
     reading = (
         f"{len(test):,} pictures that the run {'has not' if seen else 'may have'} learnt from; "
         f"the regression learns {options.regression:,} steps of {len(train):,} that "
@@ -109,7 +109,8 @@ def anomalies(
     maps = anomaly_maps(system, sound, torch.cat(list(odd.values())), detect, options.seed)
     columns = ("who", "AUROC of pixels (95 %)", "Dice (95 %)")
     rows = tuple(row.cells() for row in found(maps, truth))
-    table = Table("anomalies", columns, rows, _maps(torch.cat(list(odd.values())), maps, truth))
+    picture = _maps(torch.cat(list(odd.values())), maps, truth)
+    table = printed(Table("anomalies", columns, rows, picture))
     reading = (
         f"{len(truth):,} pictures with their masks; the autoencoder learnt {len(sound):,} sound "
         "ones. Dice is at the threshold that is best for the other half of the pictures."
@@ -175,15 +176,14 @@ def said(arguments: Sequence[str]) -> str:
 
 
 def shown(comparison: "Comparison", page: Path) -> None:
-    """A comparison on the standard output, and as a page."""
-    for table in comparison.tables:
-        printed(table)
+    """How to read the tables that were printed, and all of it as a page."""
     print(comparison.reading)
     print(f"As a page: {comparison.save(page)}")
 
 
-def printed(table: "Table") -> None:
-    """Printed without the columns in which nothing stands."""
+def printed(table: "Table") -> "Table":
+    """A table, printed as soon as it is there, for the next may take minutes; without the columns
+    in which nothing stands."""
     from rich.console import Console
     from rich.table import Table as Printed
 
@@ -194,3 +194,4 @@ def printed(table: "Table") -> None:
     for row in table.rows:
         out.add_row(*row)
     Console().print(out)
+    return table

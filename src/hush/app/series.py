@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from hush.app.judging import PAGE, said, shown
+from hush.app.judging import PAGE, printed, said, shown
 from hush.app.telling import Names, Options, Shares, Whole, asked
 from hush.errors import UserError, nearest
 
@@ -174,4 +174,5 @@ def _table(title: str, rows: "Sequence[SeriesRow]", first: int = 0) -> "Table":
     from hush.evaluation import Table
     from hush.tasks.judged.series import COLUMNS
 
-    return Table(title, COLUMNS[first:], tuple(row.cells()[first:] for row in rows))
+    cells = tuple(row.cells()[first:] for row in rows)
+    return printed(Table(title, COLUMNS[first:], cells))
